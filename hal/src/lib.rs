@@ -1,0 +1,14 @@
+//! What the agent touches of a board, and simulators of it.
+//!
+//! [`flash`] is all that the store needs and all there is without features.
+//! Feature `linux` brings the media, panels and clock of a Linux board, feature `sim`
+//! the simulators that stand in for hardware in tests. Nothing here ever sees a token.
+
+pub mod flash;
+
+#[cfg(feature = "linux")]
+pub mod clock;
+#[cfg(feature = "linux")]
+pub mod panel;
+#[cfg(feature = "linux")]
+pub mod screen;
