@@ -1,1 +1,68 @@
-//! Placeholder until its first commit.
+//! Panels: what a screen is shown on, and the threads that keep slow or broken ones away from
+//! everything else.
+//!
+//! A [`Panel`] is blocking, tiny and fallible. A [`PanelThread`] owns one: it opens it, hands it
+//! the newest screen, and opens it again when it has failed.
+
+mod port;
+mod serial;
+mod terminal;
+mod thread;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crate::screen::Screen;
+
+pub use port::Port;
+pub use serial::Serial;
+pub use terminal::Terminal;
+pub use thread::PanelThread;
+
+/// Something that shows screens. May block; only its own thread waits for it.
+pub trait Panel: Send {
+    /// Shows `screen` as it looks at `now` (since the board started), and says after how long it
+    /// wants to be called again with the same one, e.g. for a countdown.
+    ///
+    /// # Errors
+    /// The panel cannot be reached. It is then dropped and opened anew.
+    fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError>;
+
+    /// Takes off whatever is private, as far as the panel can.
+    ///
+    /// # Errors
+    /// As for [`show`](Self::show).
+    fn clear(&mut self) -> Result<(), PanelError>;
+
+    /// Where a person may ask to be shown the screen again: `show` is called once this can be read.
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// Why a panel does not work, in a few words with advice where there is some. Never holds what
+/// was to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanelError(Cow<'static, str>);
+
+impl PanelError {
+    /// An error with this cause.
+    pub fn new(cause: impl Into<Cow<'static, str>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl fmt::Display for PanelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PanelError {}
+
+/// An I/O error of a port or bus.
+fn io_error(error: &impl embedded_io::Error) -> PanelError {
+    PanelError::new(format!("does not answer: {error}"))
+}

@@ -1,0 +1,1 @@
+//! Panels, on emulated terminals and real ptys.
