@@ -1,0 +1,162 @@
+//! The issuer as configured: where it is, who we are there, what we ask for.
+
+use crate::{secret::Secret, wire::Metadata};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::net::IpAddr;
+
+/// How to reach and address the authorization server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerConfig {
+    /// The issuer's address, for discovery and for holding answers against it. Absent where all
+    /// endpoints are given.
+    pub url: Option<String>,
+    /// Endpoints that are configured; they win over discovered ones.
+    pub explicit: ExplicitEndpoints,
+    /// `client_id` of RFC 6749.
+    pub client_id: String,
+    /// The client's secret, where the issuer insists on one.
+    pub client_auth: ClientAuth,
+    /// Scopes asked for at sign-in.
+    pub scopes: Vec<String>,
+    /// RFC 8707 `resource` asked for at sign-in and refresh.
+    pub resource: Option<String>,
+    /// Auth0's `audience`.
+    pub audience: Option<String>,
+    /// Further parameters of the device authorization request.
+    pub extra: Vec<(String, String)>,
+}
+
+/// Endpoints given by configuration or profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExplicitEndpoints {
+    /// RFC 8628 section 3.1.
+    pub device_authorization: Option<String>,
+    /// RFC 6749 section 3.2.
+    pub token: Option<String>,
+    /// RFC 7009.
+    pub revocation: Option<String>,
+}
+
+/// Client authentication (RFC 6749 section 2.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A public client.
+    None,
+    /// HTTP Basic; `client_id` is repeated in the body, which some servers need.
+    SecretBasic(Secret),
+    /// In the body.
+    SecretPost(Secret),
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// RFC 8628 section 3.1.
+    pub device_authorization: String,
+    /// RFC 6749 section 3.2.
+    pub token: String,
+    /// RFC 7009, where the issuer has one.
+    pub revocation: Option<String>,
+}
+
+/// What is missing to have [`Endpoints`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The metadata has not been fetched yet.
+    Metadata,
+    /// Neither metadata nor configuration names a device authorization endpoint.
+    DeviceAuthorization,
+}
+
+impl IssuerConfig {
+    /// The endpoints from configuration and, where known, `metadata`.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn endpoints(&self, metadata: Option<&Metadata>) -> Result<Endpoints, Missing> {
+        let explicit = &self.explicit;
+        let token = explicit.token.clone().or_else(|| Some(metadata?.token_endpoint.clone()));
+        let token = token.ok_or(Missing::Metadata)?;
+        let device = explicit
+            .device_authorization
+            .clone()
+            .or_else(|| metadata?.device_authorization_endpoint.clone());
+        let absent =
+            if metadata.is_some() { Missing::DeviceAuthorization } else { Missing::Metadata };
+        Ok(Endpoints {
+            device_authorization: device.ok_or(absent)?,
+            token,
+            revocation: explicit
+                .revocation
+                .clone()
+                .or_else(|| metadata?.revocation_endpoint.clone()),
+        })
+    }
+}
+
+/// Whether secrets may be sent to `url`: `https`, or `http` to a loopback address, and no
+/// credentials or fragment in it.
+#[must_use]
+pub fn is_acceptable_url(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    plain
+        && match url.scheme() {
+            "https" => url.host().is_some(),
+            "http" => url.host().is_some_and(|host| match host {
+                url::Host::Domain(name) => name == "localhost",
+                url::Host::Ipv4(v4) => IpAddr::V4(v4).is_loopback(),
+                url::Host::Ipv6(v6) => IpAddr::V6(v6).is_loopback(),
+            }),
+            _ => false,
+        }
+}
+
+/// The header of `client_secret_basic` (RFC 6749 section 2.3.1: both parts form-encoded first).
+pub(crate) fn basic_header(client_id: &str, secret: &Secret) -> Secret {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let encode = |text: &str| {
+        form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().to_string()
+    };
+    let pair = zeroize::Zeroizing::new([encode(client_id), encode(secret.expose())].join(":"));
+    Secret::new(["Basic ", &STANDARD.encode(pair.as_bytes())].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_over_tls_or_nowhere_but_loopback() {
+        for good in [
+            "https://idp.example/token",
+            "http://127.0.0.1:9000/t",
+            "http://[::1]/t",
+            "http://localhost:80",
+        ] {
+            assert!(is_acceptable_url(good), "{good}");
+        }
+        for bad in [
+            "http://idp.example/token",
+            "http://127.0.0.1.evil.example/",
+            "http://10.0.0.1/",
+            "https://user:pw@idp.example/",
+            "ftp://idp.example/",
+            "https://",
+            "/token",
+            "",
+            "https://idp.example/#x",
+        ] {
+            assert!(!is_acceptable_url(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn basic_encodes_both_parts_first() {
+        let header = basic_header("my client", &Secret::new("a:b%"));
+        assert_eq!(header.expose(), "Basic bXkrY2xpZW50OmElM0FiJTI1");
+    }
+}
