@@ -1,1 +1,3 @@
-//! Placeholder until its first commit.
+//! The agent: what joins the state machines of `signpost-core` to a device.
+
+pub mod config;

@@ -1,0 +1,418 @@
+//! `[issuer]` and `[owner]`: who signs people in, how this device shows itself there, and whose it
+//! may become. A slip here could hand the device to somebody else, so unknown keys stop the start.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use config::{Value, ValueKind};
+
+use super::reading::{Reading, Scalar, Setting, choice, found, quoted, section};
+use super::resolve::Resolve;
+use super::value::{AbsPath, BaseUrl, Hidden, HttpUrl, Text, text};
+
+choice! {
+    /// A vendor whose addresses and quirks are known.
+    pub enum Profile {
+        /// Microsoft Entra ID.
+        Entra = "entra",
+        /// Google.
+        Google = "google",
+        /// Auth0; needs `url`.
+        Auth0 = "auth0",
+        /// Okta; needs `url`.
+        Okta = "okta",
+        /// Keycloak; needs `url`.
+        Keycloak = "keycloak",
+        /// GitHub.
+        Github = "github",
+        /// Amazon Cognito; needs explicit endpoints.
+        Cognito = "cognito",
+        /// Any other server, by the letter of the standards.
+        Generic = "generic",
+    }
+}
+
+impl Profile {
+    /// Whether the vendor's addresses are the same for everybody.
+    pub fn has_fixed_address(self) -> bool {
+        match self {
+            Self::Entra | Self::Google | Self::Github => true,
+            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => false,
+        }
+    }
+}
+
+choice! {
+    /// How the client authenticates, as written.
+    pub enum AuthMethod {
+        /// A public client.
+        None = "none",
+        /// `client_secret_basic`.
+        SecretBasic = "secret-basic",
+        /// `client_secret_post`.
+        SecretPost = "secret-post",
+        /// RFC 7523.
+        PrivateKeyJwt = "private-key-jwt",
+        /// RFC 8705.
+        Mtls = "mtls",
+    }
+}
+
+text! {
+    /// `client_id` (RFC 6749, appendix A.1).
+    pub struct ClientId;
+    "a client id in quotes (1 to 255 printable ASCII characters)";
+    |text| (1..=255).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+text! {
+    /// One scope token (RFC 6749, section 3.3).
+    pub struct Scope;
+    "a scope (1 to 255 printable ASCII characters without blank, \" and \\)";
+    |text| (1..=255).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+text! {
+    /// A resource indicator: an absolute URI without fragment (RFC 8707, section 2).
+    pub struct Resource;
+    "an absolute URI without # (\"https://api.example.com\")";
+    |text| text.len() <= 2048
+        && !text.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control())
+        && url::Url::parse(text).is_ok()
+}
+
+text! {
+    /// A tenant's id or domain at Entra.
+    pub struct Tenant;
+    "a tenant's id or domain (1 to 128 of letters, digits, . and -)";
+    |text| (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
+}
+
+text! {
+    /// The name of a further request parameter, none of those that the agent sends itself.
+    pub struct Parameter;
+    "1 to 64 of letters, digits, _, - and ., and none that the agent sends itself";
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && !OWN_PARAMETERS.contains(&text)
+}
+
+const OWN_PARAMETERS: [&str; 13] = [
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "grant_type",
+    "device_code",
+    "refresh_token",
+    "scope",
+    "resource",
+    "audience",
+    "assertion",
+    "subject_token",
+    "token",
+];
+
+/// A file that holds a secret. Naming it is harmless; its contents are read by
+/// [`SecretFile::read`] when the agent starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile(pub(super) AbsPath);
+
+impl SecretFile {
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        self.0.as_path()
+    }
+}
+
+impl Scalar for SecretFile {
+    fn allowed() -> Cow<'static, str> {
+        AbsPath::allowed()
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        AbsPath::parse(text).map(Self)
+    }
+
+    fn text(&self) -> String {
+        self.0.text()
+    }
+}
+
+section! {
+    /// `[issuer]` as written.
+    pub(super) struct IssuerKeys {
+        url: Option<BaseUrl>,
+        profile: Option<Profile>,
+        device_authorization_endpoint: Option<HttpUrl>,
+        token_endpoint: Option<HttpUrl>,
+        revocation_endpoint: Option<HttpUrl>,
+        client_id: Option<ClientId>,
+        scopes: Vec<Scope> = default_scopes(),
+        resource: Option<Resource>,
+        audience: Option<Text>,
+        tenant: Option<Tenant>,
+        auth: Option<AuthMethod>,
+        client_secret_file: Option<SecretFile>,
+        private_key_file: Option<SecretFile>,
+        certificate_file: Option<AbsPath>,
+        dpop: bool,
+        extra: BTreeMap<Parameter, Hidden>,
+    }
+}
+
+fn default_scopes() -> Vec<Scope> {
+    ["openid", "offline_access"].iter().filter_map(|scope| Scope::parse(scope).ok()).collect()
+}
+
+/// Endpoints that are set by hand; each wins over what discovery or the profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// RFC 8628, section 3.1.
+    pub device_authorization: Option<HttpUrl>,
+    /// RFC 6749, section 3.2.
+    pub token: Option<HttpUrl>,
+    /// RFC 7009.
+    pub revocation: Option<HttpUrl>,
+}
+
+/// Where the issuer's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Discovery below this issuer (RFC 8414, OpenID Connect Discovery).
+    Discovery(BaseUrl),
+    /// The profile knows them.
+    Profile(Profile),
+    /// [`Issuer::endpoints`] says it all: device authorization and token are there.
+    Explicit,
+}
+
+/// How the client authenticates at the token endpoint, with all that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A public client.
+    None,
+    /// HTTP Basic with the secret in this file.
+    SecretBasic(SecretFile),
+    /// The secret in this file goes into the form.
+    SecretPost(SecretFile),
+    /// A signed assertion (RFC 7523); some issuers want the certificate's thumbprint in it.
+    PrivateKeyJwt {
+        /// PEM.
+        key: SecretFile,
+        /// PEM.
+        certificate: Option<AbsPath>,
+    },
+    /// A client certificate (RFC 8705).
+    Mtls {
+        /// PEM.
+        key: SecretFile,
+        /// PEM.
+        certificate: AbsPath,
+    },
+}
+
+/// `[issuer]`, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issuer {
+    /// Where its endpoints come from.
+    pub whereabouts: Whereabouts,
+    /// The vendor's quirks; `Generic` unless said otherwise.
+    pub profile: Profile,
+    /// Endpoints set by hand.
+    pub endpoints: Endpoints,
+    /// Who this device is to the issuer.
+    pub client_id: ClientId,
+    /// What is asked for at sign-in.
+    pub scopes: Vec<Scope>,
+    /// Which API the token is for (RFC 8707).
+    pub resource: Option<Resource>,
+    /// The same in Auth0's words.
+    pub audience: Option<Text>,
+    /// Entra's tenant.
+    pub tenant: Option<Tenant>,
+    /// How the client authenticates.
+    pub auth: ClientAuth,
+    /// Whether tokens are bound to a key of this device (RFC 9449).
+    pub dpop: bool,
+    /// Further parameters of the device authorization request.
+    pub extra: BTreeMap<Parameter, Hidden>,
+}
+
+impl IssuerKeys {
+    /// The complete section, or problems.
+    pub(super) fn resolve(self, at: &mut Resolve<'_>) -> Option<Issuer> {
+        let profile = self.profile.unwrap_or(Profile::Generic);
+        let endpoints = Endpoints {
+            device_authorization: self.device_authorization_endpoint.clone(),
+            token: self.token_endpoint.clone(),
+            revocation: self.revocation_endpoint.clone(),
+        };
+        let explicit = endpoints.device_authorization.is_some() && endpoints.token.is_some();
+        let whereabouts = match self.url.clone() {
+            Some(url) => Some(Whereabouts::Discovery(url)),
+            None if explicit => Some(Whereabouts::Explicit),
+            None if profile.has_fixed_address() => Some(Whereabouts::Profile(profile)),
+            None => at.missing(
+                "issuer.url",
+                match self.profile {
+                    Some(_) => {
+                        "set it: this profile's address is different for every customer \
+                    (or set device_authorization_endpoint and token_endpoint)"
+                    }
+                    None => {
+                        "set issuer.url, or issuer.profile, or both \
+                    device_authorization_endpoint and token_endpoint"
+                    }
+                },
+            ),
+        };
+        let client_id = self.client_id.clone().or_else(|| {
+            at.missing(
+                "issuer.client_id",
+                "set it to the id under which the issuer knows this device",
+            )
+        });
+        let auth = self.auth(profile, at);
+        Some(Issuer {
+            whereabouts: whereabouts?,
+            profile,
+            endpoints,
+            client_id: client_id?,
+            scopes: self.scopes,
+            resource: self.resource,
+            audience: self.audience,
+            tenant: self.tenant,
+            auth: auth?,
+            dpop: self.dpop,
+            extra: self.extra,
+        })
+    }
+
+    fn auth(&self, profile: Profile, at: &mut Resolve<'_>) -> Option<ClientAuth> {
+        let implied = match (&self.client_secret_file, &self.private_key_file) {
+            // Google takes the secret in the form only.
+            (Some(_), _) if profile == Profile::Google => AuthMethod::SecretPost,
+            (Some(_), _) => AuthMethod::SecretBasic,
+            (None, Some(_)) => AuthMethod::PrivateKeyJwt,
+            (None, None) => AuthMethod::None,
+        };
+        let method = self.auth.unwrap_or(implied);
+        let mut needed = |key: &str, value: &Option<SecretFile>| {
+            let advice = format!("issuer.auth = {} needs it", quoted(method.word()));
+            value.clone().or_else(|| at.missing(&format!("issuer.{key}"), &advice))
+        };
+        match method {
+            AuthMethod::None => Some(ClientAuth::None),
+            AuthMethod::SecretBasic => {
+                needed("client_secret_file", &self.client_secret_file).map(ClientAuth::SecretBasic)
+            }
+            AuthMethod::SecretPost => {
+                needed("client_secret_file", &self.client_secret_file).map(ClientAuth::SecretPost)
+            }
+            AuthMethod::PrivateKeyJwt => Some(ClientAuth::PrivateKeyJwt {
+                key: needed("private_key_file", &self.private_key_file)?,
+                certificate: self.certificate_file.clone(),
+            }),
+            AuthMethod::Mtls => {
+                let key = needed("private_key_file", &self.private_key_file);
+                let certificate =
+                    needed("certificate_file", &self.certificate_file.clone().map(SecretFile));
+                Some(ClientAuth::Mtls { key: key?, certificate: certificate?.0 })
+            }
+        }
+    }
+}
+
+section! {
+    /// `[owner]`: whose the device may become.
+    pub struct Owner {
+        /// The rule.
+        allow: OwnerRule,
+    }
+}
+
+/// Who may sign in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum OwnerRule {
+    /// Whoever comes first, alone until sign-out or reset.
+    #[default]
+    First,
+    /// Anybody whom the issuer lets in.
+    Any,
+    /// Whoever meets every condition.
+    Matching(Conditions),
+}
+
+section! {
+    /// Conditions on the id_token, all of which must hold; at least one is set.
+    pub struct Conditions {
+        /// Entra's `tid`.
+        tenant: Option<Tenant>,
+        /// The domain of the account (`hd`, or behind the @ of a verified address).
+        domain: Option<Text>,
+        /// `sub`.
+        subject: Option<Text>,
+        /// Further claims and the value that each must have.
+        claim: BTreeMap<Text, ClaimValue>,
+    }
+}
+
+/// What a claim must be equal to; a claim that is a list must contain it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimValue {
+    /// A string.
+    Text(Text),
+    /// A whole number.
+    Number(i64),
+    /// true or false.
+    Bool(bool),
+}
+
+impl Setting for OwnerRule {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        match &node.kind {
+            ValueKind::String(word) if word == "first" => Some(Self::First),
+            ValueKind::String(word) if word == "any" => Some(Self::Any),
+            ValueKind::Table(table) if !table.is_empty() => {
+                Conditions::read(node, at).map(Self::Matching)
+            }
+            ValueKind::Table(_) => {
+                at.refuse(node, "an empty table", Self::ALLOWED, "\"any\" lets anybody in")
+            }
+            _ => at.refuse(node, &found(node, false), Self::ALLOWED, ""),
+        }
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        match self {
+            Self::First => out.push((key.to_owned(), quoted("first"))),
+            Self::Any => out.push((key.to_owned(), quoted("any"))),
+            Self::Matching(conditions) => conditions.list(key, out),
+        }
+    }
+}
+
+impl OwnerRule {
+    const ALLOWED: &str = "\"first\" | \"any\" | a table with tenant, domain, subject or claim";
+}
+
+impl Setting for ClaimValue {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        match &node.kind {
+            ValueKind::Boolean(value) => Some(Self::Bool(*value)),
+            ValueKind::I64(number) => Some(Self::Number(*number)),
+            _ => Text::read(node, at).map(Self::Text),
+        }
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        match self {
+            Self::Text(text) => text.list(key, out),
+            Self::Number(number) => out.push((key.to_owned(), number.to_string())),
+            Self::Bool(value) => value.list(key, out),
+        }
+    }
+}

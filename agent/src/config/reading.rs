@@ -1,0 +1,430 @@
+//! Reads a tree of values into sections and settings, strictly, reporting every problem it meets
+//! instead of stopping at the first.
+//!
+//! A section names each key once, with its type and default; from that come the struct, its
+//! `Default`, the strict reading of a source and the list that `config show` prints.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use config::{Value, ValueKind};
+
+use super::problem::{Place, Problem, Weight, nearest};
+
+/// Sections where a misspelt key could hand the device to somebody else or lose its tokens.
+const STRICT: [&str; 4] = ["issuer", "owner", "store", "broker"];
+
+/// Longest piece of a wrong value that an error repeats.
+const MOST_QUOTED: usize = 60;
+
+/// The map inside a table value, as the `config` crate has it.
+pub(super) type Table = config::Map<String, Value>;
+
+/// Something that can stand to the right of a key.
+pub(super) trait Setting: Sized {
+    /// Reads `node`, or reports to `at` why not. Removes keys that nobody knows from the tree.
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self>;
+
+    /// Appends its effective keys, secrets hidden.
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>);
+}
+
+/// A setting that is written as one piece of text.
+pub(super) trait Scalar: Sized {
+    /// Whether errors and listings must not repeat it.
+    const SECRET: bool = false;
+
+    /// What a person may write, in a few words.
+    fn allowed() -> Cow<'static, str>;
+
+    /// Parses the text; the error is advice beyond `allowed`, or empty.
+    fn parse(text: &str) -> Result<Self, &'static str>;
+
+    /// The text that `parse` takes.
+    fn text(&self) -> String;
+}
+
+/// One pass over one tree.
+#[derive(Default)]
+pub(super) struct Reading {
+    path: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl Reading {
+    /// Reads a whole tree; the problems come in the order of their lines.
+    pub(super) fn of<T: Setting>(node: &mut Value) -> (Option<T>, Vec<Problem>) {
+        let mut reading = Self::default();
+        let read = T::read(node, &mut reading);
+        reading.problems.sort_by(|a, b| (&a.place, &a.key).cmp(&(&b.place, &b.key)));
+        (read, reading.problems)
+    }
+
+    /// The table in `node`, freed from unknown keys.
+    pub(super) fn table<'a>(
+        &mut self,
+        node: &'a mut Value,
+        known: &[&str],
+    ) -> Option<&'a mut Table> {
+        if !matches!(node.kind, ValueKind::Table(_)) {
+            self.refuse::<()>(node, &found(node, false), "a table", "");
+            return None;
+        }
+        let ValueKind::Table(table) = &mut node.kind else { return None };
+        let unknown: Vec<String> =
+            table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
+        for key in unknown {
+            if let Some(value) = table.remove(&key) {
+                self.unknown(&key, &value, known);
+            }
+        }
+        Some(table)
+    }
+
+    /// Reads one key of a table, if it is there.
+    pub(super) fn key<T: Setting>(&mut self, table: &mut Table, key: &str) -> Option<T> {
+        let node = table.get_mut(key)?;
+        self.path.push(key.to_owned());
+        let read = T::read(node, self);
+        self.path.pop();
+        read
+    }
+
+    /// A whole number in a range; written as text in the environment only.
+    pub(super) fn number(&mut self, node: &Value, range: RangeInclusive<i64>) -> Option<i64> {
+        let number = match &node.kind {
+            ValueKind::I64(number) => Some(*number),
+            ValueKind::String(text) if from_environment(node) => decimal(text),
+            _ => None,
+        };
+        number.filter(|number| range.contains(number)).or_else(|| {
+            let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+            self.refuse(node, &found(node, false), &allowed, "")
+        })
+    }
+
+    /// Reports a value that is not allowed here.
+    pub(super) fn refuse<T>(
+        &mut self,
+        node: &Value,
+        found: &str,
+        allowed: &str,
+        advice: &str,
+    ) -> Option<T> {
+        let mut text = format!("found {found}, allowed: {allowed}");
+        if !advice.is_empty() {
+            text = format!("{text}; {advice}");
+        }
+        self.problems.push(Problem::stops(place(node), &self.path.join("."), text));
+        None
+    }
+
+    fn unknown(&mut self, key: &str, value: &Value, known: &[&str]) {
+        let path: Vec<&str> =
+            self.path.iter().map(String::as_str).chain(std::iter::once(key)).collect();
+        let strict = path.first().is_some_and(|section| STRICT.contains(section));
+        let advice = match nearest(key, known) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.problems.push(Problem {
+            place: place(value),
+            key: shortened(&path.join(".")),
+            text: format!("unknown key; {advice}"),
+            weight: if strict { Weight::Stops } else { Weight::Ignored },
+        });
+    }
+}
+
+impl<T: Scalar> Setting for T {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        let parsed = match &node.kind {
+            ValueKind::String(text) => Self::parse(text),
+            _ => Err(""),
+        };
+        match parsed {
+            Ok(value) => Some(value),
+            Err(advice) => at.refuse(node, &found(node, Self::SECRET), &Self::allowed(), advice),
+        }
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        let text = if Self::SECRET { "(hidden)".to_owned() } else { self.text() };
+        out.push((key.to_owned(), quoted(&text)));
+    }
+}
+
+impl Setting for bool {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        match &node.kind {
+            ValueKind::Boolean(value) => return Some(*value),
+            ValueKind::String(text) if from_environment(node) => match text.as_str() {
+                "true" => return Some(true),
+                "false" => return Some(false),
+                _ => {}
+            },
+            _ => {}
+        }
+        at.refuse(node, &found(node, false), "true | false", "")
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        out.push((key.to_owned(), self.to_string()));
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        T::read(node, at).map(Some)
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        if let Some(value) = self {
+            value.list(key, out);
+        }
+    }
+}
+
+/// A list; in the environment separated by commas.
+impl<T: Scalar> Setting for Vec<T> {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        const MOST: usize = 64;
+        if let (ValueKind::String(text), true) = (&node.kind, from_environment(node)) {
+            let origin = node.origin().map(str::to_owned);
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = items.map(|item| Value::new(origin.as_ref(), item)).collect::<Vec<_>>();
+            node.kind = ValueKind::Array(items);
+        }
+        let count = match &mut node.kind {
+            ValueKind::Array(items) if items.len() <= MOST => {
+                let read: Vec<Option<T>> = items.iter_mut().map(|item| T::read(item, at)).collect();
+                return read.into_iter().collect();
+            }
+            ValueKind::Array(items) => format!("a list of {}", items.len()),
+            _ => found(node, T::SECRET),
+        };
+        let allowed = format!("a list of at most {MOST}, each: {}", T::allowed());
+        at.refuse(node, &count, &allowed, "")
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        let items: Vec<String> = self
+            .iter()
+            .map(|item| if T::SECRET { quoted("(hidden)") } else { quoted(&item.text()) })
+            .collect();
+        out.push((key.to_owned(), format!("[{}]", items.join(", "))));
+    }
+}
+
+/// A table whose keys are the person's own: names of panels, rules, headers.
+impl<K: Scalar + Ord, V: Setting> Setting for BTreeMap<K, V> {
+    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
+        const MOST: usize = 64;
+        let ValueKind::Table(table) = &mut node.kind else {
+            return at.refuse(node, &found(node, true), "a table", "");
+        };
+        if table.len() > MOST {
+            let count = format!("{} entries", table.len());
+            return at.refuse(node, &count, &format!("at most {MOST}"), "");
+        }
+        let names: Vec<String> = table.keys().cloned().collect();
+        let mut entries = Self::new();
+        for name in names {
+            match K::parse(&name) {
+                Ok(key) => {
+                    if let Some(value) = at.key(table, &name) {
+                        entries.insert(key, value);
+                    }
+                }
+                Err(advice) => {
+                    if let Some(value) = table.remove(&name) {
+                        let found = format!("the name {}", quoted(&shortened(&name)));
+                        at.refuse::<()>(&value, &found, &K::allowed(), advice);
+                    }
+                }
+            }
+        }
+        Some(entries)
+    }
+
+    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+        for (name, value) in self {
+            value.list(&format!("{key}.{}", name.text()), out);
+        }
+    }
+}
+
+/// Whether the value came from an environment variable, where everything is text.
+fn from_environment(node: &Value) -> bool {
+    node.origin().is_some_and(|origin| origin.starts_with('$'))
+}
+
+/// Where the value was set; a table is where its first key is.
+fn place(node: &Value) -> Place {
+    fn first(node: &Value) -> Option<Place> {
+        match (node.origin(), &node.kind) {
+            (Some(origin), _) => Some(Place::from_origin(origin)),
+            (None, ValueKind::Table(table)) => table.values().filter_map(first).min(),
+            (None, ValueKind::Array(items)) => items.iter().find_map(first),
+            _ => None,
+        }
+    }
+    first(node).unwrap_or_else(|| Place::whole("configuration"))
+}
+
+/// What stands there, in a person's words; of a secret only its kind.
+pub(super) fn found(node: &Value, secret: bool) -> String {
+    match &node.kind {
+        ValueKind::String(text) if secret || text.contains('@') => {
+            format!("a text of {} characters (hidden)", text.chars().count())
+        }
+        ValueKind::String(text) => quoted(&shortened(text)),
+        ValueKind::Boolean(_) | ValueKind::I64(_) | ValueKind::Float(_) if secret => {
+            "a value without quotes (hidden)".to_owned()
+        }
+        ValueKind::Boolean(value) => format!("{value} (not a text)"),
+        ValueKind::I64(number) => format!("the number {number}"),
+        ValueKind::Float(number) => format!("the number {number:?}"),
+        ValueKind::Array(_) => "a list".to_owned(),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Nil | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
+            "something else".to_owned()
+        }
+    }
+}
+
+/// The text as TOML writes it on one line.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MOST_QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Digits without a leading zero: `0123` is a slip, not 123.
+pub(super) fn decimal<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
+}
+
+/// Declares a section: each key once, with its type and, where `Default` will not do, its default.
+macro_rules! section {
+    (
+        $(#[$meta:meta])* $vis:vis struct $name:ident {
+            $($(#[$about:meta])* $key:ident : $type:ty $(= $default:expr)?,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis struct $name { $($(#[$about])* pub $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $crate::config::reading::section!(@default $($default)?),)* }
+            }
+        }
+
+        impl $crate::config::reading::Setting for $name {
+            fn read(
+                node: &mut config::Value,
+                at: &mut $crate::config::reading::Reading,
+            ) -> Option<Self> {
+                let table = at.table(node, &[$(stringify!($key)),*])?;
+                let default = Self::default();
+                Some(Self {
+                    $($key: at.key(table, stringify!($key)).unwrap_or(default.$key),)*
+                })
+            }
+
+            fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+                let prefix = if key.is_empty() { String::new() } else { format!("{key}.") };
+                $(self.$key.list(&format!("{prefix}{}", stringify!($key)), out);)*
+            }
+        }
+    };
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+}
+pub(super) use section;
+
+/// Declares a setting that is one of a few words.
+macro_rules! choice {
+    (
+        $(#[$meta:meta])* pub enum $name:ident {
+            $($(#[$about:meta])* $variant:ident = $word:literal,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$about])* $variant,)* }
+
+        impl $name {
+            /// Every word, in the order of the documentation.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// The word in the configuration.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl $crate::config::reading::Scalar for $name {
+            fn allowed() -> std::borrow::Cow<'static, str> {
+                Self::WORDS.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" | ").into()
+            }
+
+            fn parse(text: &str) -> Result<Self, &'static str> {
+                match text { $($word => Ok(Self::$variant),)* _ => Err("") }
+            }
+
+            fn text(&self) -> String {
+                self.word().to_owned()
+            }
+        }
+    };
+}
+pub(super) use choice;
+
+/// Declares a whole number with a range.
+macro_rules! whole {
+    ($(#[$meta:meta])* pub struct $name:ident($inner:ty), $from:literal..=$to:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// The number.
+            pub fn get(self) -> $inner {
+                self.0
+            }
+        }
+
+        impl $crate::config::reading::Setting for $name {
+            fn read(
+                node: &mut config::Value,
+                at: &mut $crate::config::reading::Reading,
+            ) -> Option<Self> {
+                at.number(node, $from..=$to).and_then(|n| <$inner>::try_from(n).ok()).map(Self)
+            }
+
+            fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
+                out.push((key.to_owned(), self.0.to_string()));
+            }
+        }
+    };
+}
+pub(super) use whole;
