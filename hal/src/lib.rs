@@ -4,6 +4,8 @@
 //! Feature `linux` brings the media, panels and clock of a Linux board, feature `sim`
 //! the simulators that stand in for hardware in tests. Nothing here ever sees a token.
 
+#![cfg_attr(not(any(feature = "linux", feature = "sim")), no_std)]
+
 pub mod flash;
 
 #[cfg(feature = "linux")]
