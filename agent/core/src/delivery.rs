@@ -1,1 +1,574 @@
-//! Placeholder.
+//! The second machine: sends what the spool holds, in order, with the owner's token, and removes
+//! it only when the backend has it.
+//!
+//! One batch is under way at a time: read (and frozen, so that a retry is the same batch with the
+//! same `Idempotency-Key`), sent, settled. Whatever goes wrong the batch stays: 401 holds it until
+//! a new token or a sign-in, 403 parks it, outages back off. Only a record that the backend calls
+//! malformed or too large by itself is dropped, counted and reported (design invariant 4).
+//!
+//! The grammar is that of [`crate::session`]: `handle_*` in; [`Delivery::poll_action`] and
+//! [`Delivery::poll_wake`] out.
+
+use crate::{
+    backoff::Backoff,
+    fault::{Fault, Faults},
+    http::{Body, Outcome, Peer, Reply, Request},
+    otlp::{Signal, rejected_count},
+    owner::OwnerId,
+    secret::Secret,
+    session::{AccessToken, Generation, TokenAnswer, TokenKey},
+    time::{Boot, Now},
+    wire::{self, Trouble},
+};
+use alloc::{collections::VecDeque, format, string::String, vec::Vec};
+use core::time::Duration;
+use fastrand::Rng;
+
+/// Most records that one batch joins.
+const MAX_RECORDS: u32 = 1_000;
+
+/// Most bytes that one batch joins, before compression. A single larger record goes alone.
+const MAX_BYTES: u32 = 512 * 1024;
+
+/// Queues of records, in the order in which they are sent (telemetry.md: priorities).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// Events, and the agent's own reports.
+    Events,
+    /// Metrics.
+    Metrics,
+    /// Logs and traces.
+    Logs,
+}
+
+/// One queue of the spool: whose records, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Queue {
+    /// Priority first: the order of this type is the order of sending.
+    pub stream: Stream,
+    /// Whose they are.
+    pub owner: OwnerId,
+}
+
+/// What the machine needs to know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryConfig {
+    /// OTLP/HTTP base address, without a slash at its end.
+    pub endpoint: String,
+    /// The token to send with.
+    pub key: TokenKey,
+    /// Further headers.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// Records that arrived before anyone signed in go with the first user's token.
+    pub unowned_with_first: bool,
+}
+
+/// A frozen piece of a queue, joined to one request body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whence.
+    pub queue: Queue,
+    /// What the records are; one batch holds one signal.
+    pub signal: Signal,
+    /// Sequence number of the first record.
+    pub first: u64,
+    /// Sequence number of the last record.
+    pub last: u64,
+    /// Random name of this queue's life: sequence numbers repeat after a queue was destroyed.
+    pub epoch: u64,
+    /// The joined `Export…ServiceRequest`s.
+    pub body: Vec<u8>,
+}
+
+impl core::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Batch({:?} {}..={}, {} B)", self.signal, self.first, self.last, self.body.len())
+    }
+}
+
+impl Batch {
+    fn records(&self) -> u64 {
+        self.last.saturating_sub(self.first) + 1
+    }
+
+    /// The same for every retry of this batch, and for no other batch.
+    fn idempotency_key(&self) -> String {
+        format!("{:016x}-{}-{}", self.epoch, self.first, self.last)
+    }
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read and freeze the head of a queue; answer with [`Delivery::handle_batch`].
+    Read {
+        /// Which queue.
+        queue: Queue,
+        /// At most so many records, one at least.
+        max_records: u32,
+        /// At most so many bytes, but one record at least.
+        max_bytes: u32,
+        /// Freeze anew, even where a longer batch was frozen: the backend refused that.
+        refreeze: bool,
+    },
+    /// Send; answer with [`Delivery::handle_outcome`].
+    Send(Request),
+    /// The batch is over: remove its records, and where they were not taken make the report
+    /// durable first. Answer with [`Delivery::handle_settled`].
+    Settle {
+        /// Which queue.
+        queue: Queue,
+        /// Remove up to and with this sequence number.
+        up_to: u64,
+        /// What was not taken.
+        dropped: Option<Dropped>,
+    },
+    /// The backend refused this issue of the token.
+    Rejected(TokenKey, Generation),
+    /// For journal and counters.
+    Note(Note),
+}
+
+/// Records that were acknowledged and will not arrive, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many.
+    pub records: u64,
+    /// Which signal.
+    pub signal: Signal,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// Why a record was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The backend calls it malformed (400).
+    Malformed,
+    /// The backend calls it too large (413), alone in its request.
+    TooLarge,
+    /// The backend took the request and refused these in it (OTLP partial success).
+    RejectedByBackend,
+}
+
+impl DropReason {
+    /// The name in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too-large",
+            Self::RejectedByBackend => "rejected-by-backend",
+        }
+    }
+}
+
+/// Something that the journal shall know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A batch arrived.
+    Delivered {
+        /// How many records.
+        records: u64,
+    },
+    /// Records will not arrive.
+    Dropped(Dropped),
+    /// A fault came up.
+    FaultRaised(Fault),
+    /// A fault is gone.
+    FaultCleared(Fault),
+}
+
+/// Why nothing is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Somebody has to sign in first.
+    SignIn,
+    /// The backend refuses the token.
+    Unauthorized,
+    /// The backend forbids this account to send.
+    Forbidden,
+    /// The backend cannot be reached, or is unwell.
+    Unreachable,
+    /// Flash fails.
+    Storage,
+}
+
+impl Hold {
+    /// `delivery.reason` in `status --json`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Unreachable => "unreachable",
+            Self::Storage => "storage",
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Nothing under way.
+    Idle,
+    /// A batch is being read.
+    Reading,
+    /// A batch waits for its time and for a token.
+    Ready(Batch),
+    /// A batch is on its way with this issue of the token.
+    Sending(Batch, Generation),
+    /// Its end is being made durable.
+    Settling(Queue, u64, Option<Dropped>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Delivery {
+    config: DeliveryConfig,
+    rng: Rng,
+    step: Step,
+    stock: Vec<Queue>,
+    limit: u32,
+    refreeze: bool,
+    hold: Option<Hold>,
+    not_before: Boot,
+    backoff: Backoff,
+    refused: Option<Generation>,
+    actions: VecDeque<Action>,
+    faults: Faults,
+    delivered: u64,
+    dropped: u64,
+    last_success: Option<Boot>,
+}
+
+impl Delivery {
+    /// A machine at rest.
+    #[must_use]
+    pub fn new(config: DeliveryConfig, seed: u64) -> Self {
+        Self {
+            config,
+            rng: Rng::with_seed(seed),
+            step: Step::Idle,
+            stock: Vec::new(),
+            limit: MAX_RECORDS,
+            refreeze: false,
+            hold: None,
+            not_before: Boot::default(),
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
+            refused: None,
+            actions: VecDeque::new(),
+            faults: Faults::default(),
+            delivered: 0,
+            dropped: 0,
+            last_success: None,
+        }
+    }
+
+    /// Which queues hold records now.
+    pub fn handle_stock(&mut self, queues: impl Iterator<Item = Queue>) {
+        self.stock.clear();
+        self.stock.extend(queues);
+        self.stock.sort();
+    }
+
+    /// The read ended. `None`: the queue is empty, or what is at its head cannot be read now.
+    pub fn handle_batch(&mut self, batch: Option<Batch>) {
+        if matches!(self.step, Step::Reading) {
+            self.step = batch.map_or(Step::Idle, Step::Ready);
+        }
+    }
+
+    /// The settling ended; `done`: it is durable.
+    pub fn handle_settled(&mut self, done: bool, now: Now) {
+        if !matches!(self.step, Step::Settling(..)) {
+            return;
+        }
+        if done {
+            self.step = Step::Idle;
+            self.clear(Fault::SpoolNotSaved);
+        } else {
+            // The backend has the batch: sending again would only repeat it, with the same key.
+            self.raise(Fault::SpoolNotSaved, now.boot);
+            self.hold(Hold::Storage, None, now);
+        }
+    }
+
+    /// The exchange ended.
+    pub fn handle_outcome(&mut self, outcome: &Outcome, now: Now) {
+        let step = core::mem::replace(&mut self.step, Step::Idle);
+        let Step::Sending(batch, generation) = step else {
+            self.step = step;
+            return;
+        };
+        match Answer::read(outcome) {
+            Answer::Taken { rejected } => self.taken(batch, rejected, now),
+            Answer::Refused(reason) => self.refused(batch, reason),
+            Answer::Unauthorized => {
+                // A fresh token that is refused, too, is no accident of time.
+                if self.refused.is_some() {
+                    self.raise(Fault::BackendUnauthorized, now.boot);
+                }
+                self.hold(Hold::Unauthorized, None, now);
+                self.refused = Some(generation);
+                self.actions.push_back(Action::Rejected(self.config.key.clone(), generation));
+                self.step = Step::Ready(batch);
+            }
+            Answer::Forbidden => {
+                self.raise(Fault::BackendForbidden, now.boot);
+                self.hold(Hold::Forbidden, Some(Duration::from_secs(900)), now);
+                self.step = Step::Ready(batch);
+            }
+            Answer::Trouble(trouble) => {
+                if self.backoff.failures() > 0 {
+                    self.raise(Fault::BackendUnreachable, now.boot);
+                }
+                self.hold(Hold::Unreachable, trouble.retry_after(), now);
+                self.step = Step::Ready(batch);
+            }
+        }
+    }
+
+    /// The owner may have changed, or a token may have come: the next action, if any. `token`
+    /// answers like [`crate::session::Session::token`]; `owner` is who owns the device now.
+    pub fn poll_action(
+        &mut self,
+        owner: OwnerId,
+        mut token: impl FnMut(&TokenKey) -> TokenAnswer,
+        now: Now,
+    ) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        let foreign =
+            matches!(&self.step, Step::Ready(batch) if !self.may_send(batch.queue, owner));
+        if foreign {
+            // Its owner is gone: it stays in its queue for them (design invariant 8).
+            self.step = Step::Idle;
+        }
+        match core::mem::replace(&mut self.step, Step::Idle) {
+            Step::Idle => self.read(owner, now),
+            Step::Ready(batch) => self.send(batch, &mut token, now),
+            Step::Settling(queue, up_to, dropped) => {
+                let again = self.hold == Some(Hold::Storage) && now.boot >= self.not_before;
+                self.step = Step::Settling(queue, up_to, dropped);
+                again.then(|| {
+                    self.hold = None;
+                    Action::Settle { queue, up_to, dropped }
+                })
+            }
+            step @ (Step::Reading | Step::Sending(..)) => {
+                self.step = step;
+                None
+            }
+        }
+    }
+
+    /// When the next action is due at the latest; nothing while an answer is awaited.
+    #[must_use]
+    pub fn poll_wake(&self, owner: OwnerId) -> Option<Boot> {
+        let waits = match &self.step {
+            Step::Idle => self.next_queue(owner).is_some(),
+            Step::Ready(_) => self.hold.is_some_and(|hold| hold != Hold::SignIn),
+            Step::Settling(..) => self.hold == Some(Hold::Storage),
+            Step::Reading | Step::Sending(..) => false,
+        };
+        waits.then_some(self.not_before)
+    }
+
+    /// Why nothing is being sent, if so.
+    #[must_use]
+    pub const fn held(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// Whether a batch is under way.
+    #[must_use]
+    pub const fn is_sending(&self) -> bool {
+        !matches!(self.step, Step::Idle)
+    }
+
+    /// The faults that are up.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Records delivered and dropped in this run, and when the last batch arrived.
+    #[must_use]
+    pub const fn counts(&self) -> (u64, u64, Option<Boot>) {
+        (self.delivered, self.dropped, self.last_success)
+    }
+
+    fn may_send(&self, queue: Queue, owner: OwnerId) -> bool {
+        let unowned = queue.owner == OwnerId::DEVICE && self.config.unowned_with_first;
+        owner != OwnerId::DEVICE && (queue.owner == owner || unowned)
+    }
+
+    fn next_queue(&self, owner: OwnerId) -> Option<Queue> {
+        self.stock.iter().copied().find(|queue| self.may_send(*queue, owner))
+    }
+
+    fn read(&mut self, owner: OwnerId, now: Now) -> Option<Action> {
+        let queue = self.next_queue(owner).filter(|_| now.boot >= self.not_before)?;
+        self.step = Step::Reading;
+        let refreeze = core::mem::take(&mut self.refreeze);
+        Some(Action::Read { queue, max_records: self.limit, max_bytes: MAX_BYTES, refreeze })
+    }
+
+    fn send(
+        &mut self,
+        batch: Batch,
+        token: &mut impl FnMut(&TokenKey) -> TokenAnswer,
+        now: Now,
+    ) -> Option<Action> {
+        let access = match token(&self.config.key) {
+            // A token other than the one that was refused need not wait for the back-off.
+            TokenAnswer::Ready(access)
+                if now.boot >= self.not_before || self.is_news(access.generation) =>
+            {
+                Some(access)
+            }
+            TokenAnswer::SignInNeeded => {
+                self.hold = Some(Hold::SignIn);
+                None
+            }
+            TokenAnswer::Refused if now.boot >= self.not_before => {
+                self.raise(Fault::BackendUnauthorized, now.boot);
+                self.hold(Hold::Unauthorized, Some(Duration::from_secs(60)), now);
+                None
+            }
+            TokenAnswer::Ready(_) | TokenAnswer::Pending | TokenAnswer::Refused => None,
+        };
+        let Some(access) = access else {
+            self.step = Step::Ready(batch);
+            return None;
+        };
+        let request = self.request(&batch, &access);
+        self.step = Step::Sending(batch, access.generation);
+        Some(Action::Send(request))
+    }
+
+    fn is_news(&self, generation: Generation) -> bool {
+        match self.hold {
+            Some(Hold::Unauthorized) => self.refused.is_some_and(|refused| generation > refused),
+            Some(Hold::SignIn) => true,
+            Some(Hold::Forbidden | Hold::Unreachable | Hold::Storage) | None => false,
+        }
+    }
+
+    fn request(&self, batch: &Batch, access: &AccessToken) -> Request {
+        let mut headers = self.config.headers.clone();
+        headers.push(("authorization", Secret::new(format!("Bearer {}", access.token.expose()))));
+        headers.push(("idempotency-key", Secret::new(batch.idempotency_key())));
+        Request {
+            peer: Peer::Telemetry,
+            url: format!("{}{}", self.config.endpoint, batch.signal.path()),
+            headers,
+            body: Some(Body::Protobuf(batch.body.clone())),
+        }
+    }
+
+    fn taken(&mut self, batch: Batch, rejected: u64, now: Now) {
+        self.hold = None;
+        self.refused = None;
+        self.backoff.reset();
+        self.not_before = now.boot;
+        self.last_success = Some(now.boot);
+        self.limit = (self.limit * 2).min(MAX_RECORDS);
+        for fault in
+            [Fault::BackendUnreachable, Fault::BackendUnauthorized, Fault::BackendForbidden]
+        {
+            self.clear(fault);
+        }
+        self.delivered += batch.records();
+        self.note(Note::Delivered { records: batch.records() });
+        let reason = DropReason::RejectedByBackend;
+        let dropped =
+            (rejected > 0).then_some(Dropped { records: rejected, signal: batch.signal, reason });
+        self.settle(&batch, dropped);
+    }
+
+    /// The backend refuses what the batch holds: find the one record, and give up only that.
+    fn refused(&mut self, batch: Batch, reason: DropReason) {
+        if batch.records() > 1 {
+            self.limit = u32::try_from(batch.records() / 2).unwrap_or(MAX_RECORDS).max(1);
+            self.refreeze = true;
+            return;
+        }
+        self.limit = MAX_RECORDS;
+        let dropped = Dropped { records: 1, signal: batch.signal, reason };
+        self.settle(&batch, Some(dropped));
+    }
+
+    fn settle(&mut self, batch: &Batch, dropped: Option<Dropped>) {
+        if let Some(dropped) = dropped {
+            self.dropped += dropped.records;
+            self.note(Note::Dropped(dropped));
+        }
+        self.step = Step::Settling(batch.queue, batch.last, dropped);
+        self.actions.push_back(Action::Settle { queue: batch.queue, up_to: batch.last, dropped });
+    }
+
+    fn hold(&mut self, hold: Hold, at_least: Option<Duration>, now: Now) {
+        let wait = self.backoff.next(&mut self.rng);
+        self.hold = Some(hold);
+        self.not_before = now.boot + at_least.unwrap_or_default().max(wait);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.actions.push_back(Action::Note(note));
+    }
+
+    fn raise(&mut self, fault: Fault, now: Boot) {
+        if self.faults.raise(fault, now) {
+            self.note(Note::FaultRaised(fault));
+        }
+    }
+
+    fn clear(&mut self, fault: Fault) {
+        if self.faults.clear(fault) {
+            self.note(Note::FaultCleared(fault));
+        }
+    }
+}
+
+/// What the backend's answer means for the batch.
+enum Answer {
+    Taken { rejected: u64 },
+    Refused(DropReason),
+    Unauthorized,
+    Forbidden,
+    Trouble(Trouble),
+}
+
+impl Answer {
+    fn read(outcome: &Outcome) -> Self {
+        let reply = match outcome {
+            Outcome::Reply(reply) => reply,
+            Outcome::NotSent(cause) => return Self::Trouble(Trouble::NotSent(*cause)),
+            Outcome::Lost(cause) => return Self::Trouble(Trouble::Lost(*cause)),
+        };
+        match reply.status {
+            200..=299 if wire::is_page(reply) => Self::Trouble(Trouble::Page),
+            200..=299 => Self::Taken { rejected: Self::rejected(reply) },
+            400 | 422 => Self::Refused(DropReason::Malformed),
+            413 => Self::Refused(DropReason::TooLarge),
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            status => {
+                Self::Trouble(Trouble::Server { status, retry_after: wire::retry_after(reply) })
+            }
+        }
+    }
+
+    /// OTLP partial success: sent again, the records would be refused again.
+    fn rejected(reply: &Reply) -> u64 {
+        let protobuf =
+            reply.header("content-type").is_some_and(|t| t.starts_with("application/x-protobuf"));
+        if protobuf { rejected_count(&reply.body) } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

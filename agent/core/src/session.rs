@@ -1,1 +1,581 @@
-//! Placeholder.
+//! The heart: one state machine that signs the device in and keeps it signed in.
+//!
+//! `Unpaired → Pairing → Committing → Online ⇄ Refreshing`, with the *grant* (who, and which
+//! refresh token) kept apart from the table of *access tokens*, and a pairing beside an existing
+//! grant allowed at any time: the old grant works until the new one is durable.
+//!
+//! # Contract
+//! Call any `handle_*` or command with the time of the event, then drain, in this order:
+//! [`Session::poll_persist`], [`Session::poll_send`], [`Session::poll_runtime`],
+//! [`Session::poll_event`]; then sleep until [`Session::poll_wake`] or the next event. Every
+//! request that was polled must be answered by one [`Session::handle_outcome`], every record by
+//! one [`Session::handle_persisted`]. The same inputs, times and seed give the same outputs.
+
+mod discovery;
+mod flow;
+mod pairing;
+mod record;
+mod refresh;
+mod revoke;
+mod saver;
+mod tokens;
+mod view;
+
+pub use record::{Credential, Grant, PendingSignIn, Revocation, SessionRecord, Suspension};
+pub use tokens::{AccessToken, Generation, TokenKey};
+pub use view::{GrantStatus, GrantView, State, View};
+
+use crate::{
+    fault::{Fault, Faults},
+    http::{Body, Cause, Outcome, Peer, Request},
+    issuer::{ClientAuth, Endpoints, IssuerConfig, Missing, basic_header},
+    owner::{Account, OwnerId, OwnerRule},
+    secret::Secret,
+    time::{Boot, ClockGate, Now, Wall},
+    wire::{Metadata, OAuthError, Trouble, form},
+};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::String,
+    vec::Vec,
+};
+use core::time::Duration;
+use discovery::Discovery;
+use fastrand::Rng;
+use pairing::{Candidate, Notice, Pairing};
+use refresh::Refresh;
+use revoke::Revoke;
+use saver::Saver;
+use tokens::Tokens;
+
+/// How often an unusable clock is looked at again.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+
+/// Events that nobody fetches are dropped beyond this many, oldest first.
+const MAX_EVENTS: usize = 256;
+
+/// After a start within this time of the board's own, the fleet has just got its power back.
+const POWER_BACK: Duration = Duration::from_secs(120);
+
+/// Over how long such a fleet spreads its first requests (design invariant 10).
+const POWER_BACK_SPREAD: Duration = Duration::from_secs(20);
+
+/// What the session needs to know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// The authorization server.
+    pub issuer: IssuerConfig,
+    /// Who may own the device.
+    pub owner: OwnerRule,
+    /// How many times an expired code is renewed without anybody asking (3 by default: a code
+    /// that is alive all night is a phishing aid).
+    pub renewals: u8,
+    /// The build date: no clock before it is believed.
+    pub clock_floor: Wall,
+}
+
+/// What an earlier run left behind.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The durable record, from flash.
+    pub record: Option<SessionRecord>,
+    /// The issuer's last good metadata, from flash.
+    pub metadata: Option<Metadata>,
+    /// A sign-in under way, from the runtime folder of this same boot.
+    pub pending: Option<PendingSignIn>,
+}
+
+/// Names one request, from [`Session::poll_send`] to [`Session::handle_outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+/// What is to be made durable.
+#[derive(Clone, Debug)]
+pub enum Persist {
+    /// The session's record; answer with [`Session::handle_persisted`].
+    Record {
+        /// The version to answer with.
+        version: u64,
+        /// What to keep.
+        record: SessionRecord,
+    },
+    /// The issuer's metadata; needs no answer.
+    Metadata(Metadata),
+}
+
+/// Something that the journal and the audit trail shall know. No event carries a code, an
+/// address, a token or an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A code is being shown.
+    CodeShown,
+    /// The pairing ended without a sign-in.
+    PairingEnded(Ending),
+    /// A person signed in and the grant is settled.
+    SignedIn {
+        /// Another owner's grant was replaced.
+        replaced: bool,
+    },
+    /// Somebody was turned away by the owner rule.
+    OwnerRefused,
+    /// A new access token came; `rotated`: with a new refresh token.
+    Refreshed {
+        /// The refresh token was replaced.
+        rotated: bool,
+    },
+    /// The issuer does not honour the grant now.
+    Suspended {
+        /// In its words.
+        error: OAuthError,
+    },
+    /// A suspended grant works again.
+    Resumed,
+    /// The issuer refuses client or request.
+    Refused {
+        /// In its words.
+        error: OAuthError,
+    },
+    /// The user was signed out here.
+    SignedOut,
+    /// The issuer knows of a sign-out.
+    Revoked,
+    /// A revocation was given up: the token must be ended at the issuer.
+    RevocationGivenUp,
+    /// A fault came up.
+    FaultRaised(Fault),
+    /// A fault is gone.
+    FaultCleared(Fault),
+}
+
+/// Why a pairing ended without a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nobody approved, and the renewals are used up.
+    Expired,
+    /// The person, or the organisation, said no.
+    Denied,
+    /// The person is not one whom the owner rule allows.
+    WrongAccount,
+    /// The issuer refuses this client or request.
+    Refused,
+    /// The id_token does not stand up to its checks.
+    BadIdentity,
+    /// Sign-out or reset came in between.
+    SignedOut,
+    /// The suspended grant works again: nobody has to sign in.
+    Resumed,
+}
+
+/// The answer to somebody who asks for an access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenAnswer {
+    /// Here it is.
+    Ready(AccessToken),
+    /// One is on its way: ask again after the next event.
+    Pending,
+    /// Nobody is signed in, or the grant is suspended: a person has to come first.
+    SignInNeeded,
+    /// The issuer refuses a token of this kind.
+    Refused,
+}
+
+/// Why the session wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// To look at an unusable clock again.
+    Clock,
+    /// To fetch the issuer's metadata.
+    Discovery,
+    /// To ask for a code.
+    Code,
+    /// To poll, or to end an expired code.
+    Poll,
+    /// To refresh an access token, or to try a suspended grant.
+    Refresh,
+    /// To write again what could not be written.
+    Save,
+    /// To revoke a token.
+    Revoke,
+    /// To take a notice off the panel.
+    Notice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    Discovery,
+    Code,
+    Poll,
+    Refresh,
+    Revoke,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    rng: Rng,
+    gate: ClockGate,
+    record: SessionRecord,
+    saver: Saver,
+    discovery: Discovery,
+    pairing: Pairing,
+    candidate: Option<Candidate>,
+    notice: Option<Notice>,
+    tokens: Tokens,
+    refresh: Refresh,
+    revoke: Revoke,
+    faults: Faults,
+    troubles: u32,
+    last_id: u64,
+    in_flight: BTreeMap<RequestId, Activity>,
+    sends: VecDeque<(RequestId, Request)>,
+    metadata_to_save: bool,
+    runtime_saved: Option<PendingSignIn>,
+    events: VecDeque<Event>,
+    now: Now,
+}
+
+impl Session {
+    /// A session that goes on where `stored` was left. `seed` should differ from device to device
+    /// and start to start: it decides all jitter.
+    #[must_use]
+    pub fn new(config: SessionConfig, stored: Stored, seed: u64, now: Now) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let record = stored.record.unwrap_or_default();
+        let power_back = now.boot < Boot::new(POWER_BACK);
+        let spread = if power_back { POWER_BACK_SPREAD } else { Duration::ZERO };
+        let start = now.boot + crate::backoff::spread(spread, &mut rng);
+        let mut session = Self {
+            gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
+            discovery: Discovery::new(stored.metadata, &config.issuer, start),
+            pairing: Pairing::resume(stored.pending, config.renewals, &record, now.boot),
+            refresh: Refresh::new(&record, start),
+            revoke: Revoke::new(start),
+            config,
+            rng,
+            record,
+            saver: Saver::new(),
+            candidate: None,
+            notice: None,
+            tokens: Tokens::default(),
+            faults: Faults::default(),
+            troubles: 0,
+            last_id: 0,
+            in_flight: BTreeMap::new(),
+            sends: VecDeque::new(),
+            metadata_to_save: false,
+            runtime_saved: None,
+            events: VecDeque::new(),
+            now,
+        };
+        session.restore_lasting_token();
+        session.restore_faults();
+        session.advance(now);
+        session
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.advance(now);
+    }
+
+    /// The exchange `id` ended. An `id` that is not under way is ignored.
+    pub fn handle_outcome(&mut self, id: RequestId, outcome: &Outcome, now: Now) {
+        self.now = now;
+        match self.in_flight.remove(&id) {
+            Some(Activity::Discovery) => self.discovery_heard(outcome),
+            Some(Activity::Code) => self.code_heard(outcome),
+            Some(Activity::Poll) => self.poll_heard(outcome),
+            Some(Activity::Refresh) => self.refresh_heard(outcome),
+            Some(Activity::Revoke) => self.revoke_heard(outcome),
+            None => {}
+        }
+        self.advance(now);
+    }
+
+    /// The write of record `version` ended; `saved`: it is durable.
+    pub fn handle_persisted(&mut self, version: u64, saved: bool, now: Now) {
+        self.saver.finish(version, saved, now.boot, &mut self.rng);
+        if saved {
+            self.clear_fault(Fault::TokensNotSaved);
+        } else {
+            self.raise_fault(Fault::TokensNotSaved);
+        }
+        self.advance(now);
+    }
+
+    /// A resource server refused this issue of the token for `key` (401). Any number of refusals
+    /// of one issue cause one refresh.
+    pub fn handle_rejected(&mut self, key: &TokenKey, generation: Generation, now: Now) {
+        if self.tokens.refuse(key, generation) {
+            self.refresh.want(key);
+        }
+        self.advance(now);
+    }
+
+    /// Somebody asks for a sign-in. One that is under way goes on; a grant that is held goes on
+    /// working until the new one is settled.
+    pub fn sign_in(&mut self, now: Now) {
+        self.start_pairing(now);
+        self.advance(now);
+    }
+
+    /// Forgets the user now and has the token revoked when the issuer can be reached.
+    pub fn sign_out(&mut self, now: Now) {
+        self.now = now;
+        self.end_pairing(Ending::SignedOut);
+        if let Some(grant) = self.record.grant.take() {
+            self.revoke_grant(&grant);
+            self.event(Event::SignedOut);
+        }
+        self.tokens.clear();
+        self.refresh.forget();
+        self.clear_fault(Fault::SignInAgain);
+        self.clear_fault(Fault::SignInAgainAfterLoss);
+        self.saver.touch();
+        self.advance(now);
+    }
+
+    /// An access token for `key` that is good for at least `min_ttl` more.
+    pub fn token(&mut self, key: &TokenKey, min_ttl: Duration, now: Now) -> TokenAnswer {
+        let saver = &self.saver;
+        let ready = self.tokens.get(key, min_ttl, now.boot, |version| saver.is_settled(version));
+        if let Some(access) = ready {
+            return TokenAnswer::Ready(access);
+        }
+        let answer = match &self.record.grant {
+            None => TokenAnswer::SignInNeeded,
+            Some(grant) if grant.suspension.is_some() => TokenAnswer::SignInNeeded,
+            Some(_) if self.refresh.is_refused(key, now.boot) => TokenAnswer::Refused,
+            Some(Grant { credential: Credential::Lasting(_), .. }) => TokenAnswer::Refused,
+            Some(_) => TokenAnswer::Pending,
+        };
+        let waits_for_store = self.tokens.is_unsettled(key, |v| self.saver.is_settled(v));
+        if answer == TokenAnswer::Pending && !waits_for_store {
+            self.refresh.want(key);
+            self.advance(now);
+        }
+        answer
+    }
+
+    /// The next record to make durable.
+    pub fn poll_persist(&mut self) -> Option<Persist> {
+        if self.metadata_to_save {
+            self.metadata_to_save = false;
+            return self.discovery.metadata().cloned().map(Persist::Metadata);
+        }
+        let version = self.saver.start(self.now.boot)?;
+        Some(Persist::Record { version, record: self.snapshot() })
+    }
+
+    /// The next request to send.
+    pub fn poll_send(&mut self) -> Option<(RequestId, Request)> {
+        self.sends.pop_front()
+    }
+
+    /// The state of the sign-in under way, whenever it has changed: `Some(None)` when it is over.
+    pub fn poll_runtime(&mut self) -> Option<Option<PendingSignIn>> {
+        let pending = self.pairing.pending();
+        if pending == self.runtime_saved.as_ref() {
+            return None;
+        }
+        let pending = pending.cloned();
+        self.runtime_saved.clone_from(&pending);
+        Some(pending)
+    }
+
+    /// The next event for journal and audit trail.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When, and why, [`Session::handle_timeout`] wants to be called at the latest.
+    #[must_use]
+    pub fn poll_wake(&self) -> Option<(Boot, Wake)> {
+        let mut wakes: Vec<(Option<Boot>, Wake)> = [
+            (self.saver.wake(), Wake::Save),
+            (self.notice.as_ref().map(|notice| notice.until), Wake::Notice),
+        ]
+        .into();
+        if self.gate.usable(self.now).is_some() {
+            let endpoints = self.endpoints();
+            wakes.push((self.discovery_wake(&endpoints), Wake::Discovery));
+            wakes.push((self.pairing_wake(endpoints.is_ok()), Wake::Poll));
+            if endpoints.is_ok() {
+                wakes.push((self.refresh_wake(), Wake::Refresh));
+                wakes.push((self.revoke_wake(), Wake::Revoke));
+            }
+        } else {
+            wakes.push((Some(self.now.boot + CLOCK_CHECK), Wake::Clock));
+        }
+        let due = wakes.into_iter().filter_map(|(at, why)| Some((at?, why)));
+        due.min_by_key(|(at, _)| *at)
+    }
+
+    /// To whom records that arrive now belong (design invariant 8).
+    #[must_use]
+    pub fn owner(&self) -> OwnerId {
+        self.record.grant.as_ref().map_or(OwnerId::DEVICE, |grant| grant.account.id)
+    }
+
+    /// The faults that are up.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Whether all that must be durable is durable.
+    #[must_use]
+    pub const fn is_saved(&self) -> bool {
+        self.saver.is_clean()
+    }
+
+    /// The date, if the wall clock is usable.
+    #[must_use]
+    pub fn usable_wall(&self, now: Now) -> Option<Wall> {
+        self.gate.usable(now)
+    }
+
+    /// Starts whatever is due.
+    fn advance(&mut self, now: Now) {
+        self.now = now;
+        self.drop_old_notice();
+        self.settle_candidate();
+        if self.gate.usable(now).is_none() {
+            self.raise_fault(Fault::ClockUnusable);
+            return;
+        }
+        self.clear_fault(Fault::ClockUnusable);
+        let endpoints = self.endpoints();
+        self.advance_discovery(&endpoints);
+        if let Ok(endpoints) = &endpoints {
+            self.advance_pairing(endpoints);
+            self.advance_refresh(endpoints);
+            self.advance_revocations(endpoints);
+        }
+    }
+
+    fn endpoints(&self) -> Result<Endpoints, Missing> {
+        self.config.issuer.endpoints(self.discovery.metadata())
+    }
+
+    /// What flash should hold now.
+    fn snapshot(&self) -> SessionRecord {
+        let mut record = self.record.clone();
+        if let Some(candidate) = &self.candidate {
+            record.grant = Some(candidate.grant.clone());
+        }
+        record.seen = self.gate.usable(self.now).or(record.seen);
+        record
+    }
+
+    /// Queues a form POST to the issuer with the client's authentication.
+    fn post(&mut self, activity: Activity, url: &str, pairs: &[(&str, &str)]) {
+        let issuer = &self.config.issuer;
+        let mut pairs = pairs.to_vec();
+        pairs.push(("client_id", &issuer.client_id));
+        let mut headers = Vec::from([("accept", Secret::new("application/json"))]);
+        match &issuer.client_auth {
+            ClientAuth::None => {}
+            ClientAuth::SecretPost(secret) => pairs.push(("client_secret", secret.expose())),
+            ClientAuth::SecretBasic(secret) => {
+                headers.push(("authorization", basic_header(&issuer.client_id, secret)));
+            }
+        }
+        let body = Some(Body::Form(form(&pairs)));
+        self.send(activity, Request { peer: Peer::Issuer, url: url.into(), headers, body });
+    }
+
+    fn send(&mut self, activity: Activity, request: Request) {
+        self.last_id += 1;
+        let id = RequestId(self.last_id);
+        self.in_flight.insert(id, activity);
+        self.sends.push_back((id, request));
+    }
+
+    fn is_under_way(&self, activity: Activity) -> bool {
+        self.in_flight.values().any(|a| *a == activity)
+    }
+
+    /// Forgets that an answer is awaited: it will be ignored.
+    fn abandon(&mut self, activity: Activity) {
+        self.in_flight.retain(|_, a| *a != activity);
+        let in_flight = &self.in_flight;
+        self.sends.retain(|(id, _)| in_flight.contains_key(id));
+    }
+
+    /// The issuer did not answer as it should: which fault is that?
+    fn issuer_trouble(&mut self, trouble: &Trouble) {
+        self.troubles += 1;
+        let fault = match trouble {
+            Trouble::NotSent(cause) | Trouble::Lost(cause) => match cause {
+                Cause::CertificateDates => Fault::CertificateDates,
+                Cause::CertificateUntrusted | Cause::Tls => Fault::CertificateUntrusted,
+                Cause::Dns | Cause::Connect | Cause::Timeout | Cause::Broken => {
+                    Fault::IssuerUnreachable
+                }
+                Cause::TooLarge => Fault::IssuerUnwell,
+            },
+            Trouble::Page => Fault::CaptivePortal,
+            Trouble::Server { .. } | Trouble::Garbage { .. } => Fault::IssuerUnwell,
+        };
+        // One stumble is no fault; two in a row are.
+        if self.troubles > 1 || !matches!(fault, Fault::IssuerUnreachable | Fault::IssuerUnwell) {
+            self.raise_fault(fault);
+        }
+    }
+
+    /// The issuer answered in OAuth's words: whatever kept it from that is over.
+    fn issuer_answered(&mut self) {
+        self.troubles = 0;
+        for fault in [
+            Fault::IssuerUnreachable,
+            Fault::IssuerUnwell,
+            Fault::CaptivePortal,
+            Fault::CertificateUntrusted,
+            Fault::CertificateDates,
+        ] {
+            self.clear_fault(fault);
+        }
+    }
+
+    fn raise_fault(&mut self, fault: Fault) {
+        if self.faults.raise(fault, self.now.boot) {
+            self.event(Event::FaultRaised(fault));
+        }
+    }
+
+    fn clear_fault(&mut self, fault: Fault) {
+        if self.faults.clear(fault) {
+            self.event(Event::FaultCleared(fault));
+        }
+    }
+
+    fn restore_faults(&mut self) {
+        let suspension = self.record.grant.as_ref().and_then(|grant| grant.suspension);
+        if let Some(suspension) = suspension {
+            self.raise_fault(suspension.fault());
+        }
+        if !self.record.revocations.is_empty() {
+            self.raise_fault(Fault::RevocationPending);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn account(&self) -> Option<&Account> {
+        self.record.grant.as_ref().map(|grant| &grant.account)
+    }
+
+    fn scope_text(&self) -> String {
+        self.config.issuer.scopes.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -127,10 +127,6 @@ impl Members {
         (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MAX_SPAN.as_secs_f64())))
     }
 
-    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
     /// The error that these members state, if they do.
     fn error(&self) -> Option<OAuthError> {
         let error = match self.text(&["error", "error_code"])? {
@@ -203,7 +199,7 @@ fn is_polling_state(error: &OAuthError) -> bool {
     ["authorization_pending", "slow_down"].iter().any(|code| error.is(code))
 }
 
-fn is_page(reply: &Reply) -> bool {
+pub(crate) fn is_page(reply: &Reply) -> bool {
     let declared = reply.header("content-type").is_some_and(|t| t.starts_with("text/html"));
     let redirected = (300..400).contains(&reply.status);
     declared || redirected || reply.body.trim_ascii_start().starts_with(b"<")

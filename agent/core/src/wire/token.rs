@@ -96,10 +96,9 @@ mod tests {
     use alloc::format;
 
     fn granted(body: &str) -> TokenReply {
-        match RefreshAnswer::read(&reply(200, "application/json", body)) {
-            RefreshAnswer::Granted(reply) => *reply,
-            other => panic!("{other:?}"),
-        }
+        let answer = RefreshAnswer::read(&reply(200, "application/json", body));
+        let RefreshAnswer::Granted(reply) = answer else { panic!("{answer:?}") };
+        *reply
     }
 
     #[test]

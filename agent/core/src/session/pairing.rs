@@ -1,0 +1,369 @@
+//! Signing in by RFC 8628: asking for a code, showing it, polling, and committing what comes.
+
+use super::{
+    Activity, Credential, Ending, Event, Grant, PendingSignIn, Session, SessionRecord, TokenKey,
+    flow::Flow,
+};
+use crate::{
+    backoff::Backoff,
+    fault::Fault,
+    http::Outcome,
+    issuer::Endpoints,
+    owner::{Account, OwnerId},
+    secret::Secret,
+    time::{Boot, Now},
+    wire::{DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, Unacceptable},
+};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// How long a panel says who signed in, or why nobody did.
+const NOTICE: Duration = Duration::from_secs(60);
+
+/// Whether a sign-in is under way.
+#[derive(Debug)]
+pub(super) enum Pairing {
+    /// Nobody asked, or the last one ended like this.
+    Resting(Option<Ending>),
+    /// A code is wanted.
+    Asking(Asking),
+    /// A code is shown and polled for.
+    Showing(Flow),
+}
+
+/// What is known while a code is wanted.
+#[derive(Debug)]
+pub(super) struct Asking {
+    not_before: Boot,
+    renewals: u8,
+    /// An earlier code of this sign-in ran out.
+    pub(super) renewing: bool,
+    unwell: Backoff,
+    refused: Backoff,
+}
+
+/// A grant that was given and is not settled yet.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) grant: Grant,
+    reply: TokenReply,
+    received: Boot,
+    version: u64,
+    replaced: bool,
+}
+
+/// What a panel says for a minute.
+#[derive(Debug)]
+pub(super) struct Notice {
+    pub(super) kind: NoticeKind,
+    pub(super) until: Boot,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoticeKind {
+    SignedIn,
+    Denied,
+    WrongAccount,
+}
+
+impl Asking {
+    const fn from(not_before: Boot, renewals: u8, renewing: bool) -> Self {
+        Self {
+            not_before,
+            renewals,
+            renewing,
+            unwell: Backoff::new(Duration::from_secs(2), Duration::from_secs(60)),
+            refused: Backoff::new(Duration::from_secs(60), Duration::from_secs(3_600)),
+        }
+    }
+}
+
+impl Pairing {
+    /// At a start: the sign-in that was under way goes on; where nobody is signed in, a new one
+    /// begins.
+    pub(super) fn resume(
+        pending: Option<PendingSignIn>,
+        renewals: u8,
+        record: &SessionRecord,
+        start: Boot,
+    ) -> Self {
+        let held = record.grant.as_ref().is_some_and(|grant| grant.suspension.is_none());
+        match pending {
+            Some(pending) if pending.expires > start => Self::Showing(Flow::resume(pending, start)),
+            Some(_) | None if held => Self::Resting(None),
+            Some(_) | None => Self::Asking(Asking::from(start, renewals, false)),
+        }
+    }
+
+    pub(super) const fn pending(&self) -> Option<&PendingSignIn> {
+        match self {
+            Self::Showing(flow) => Some(&flow.pending),
+            Self::Resting(_) | Self::Asking(_) => None,
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn start_pairing(&mut self, now: Now) {
+        let renewals = self.config.renewals;
+        self.notice = None;
+        self.clear_fault(Fault::OwnerRefused);
+        self.clear_fault(Fault::IdTokenRefused);
+        match &mut self.pairing {
+            Pairing::Asking(asking) => {
+                asking.not_before = now.boot;
+                asking.renewals = renewals;
+            }
+            Pairing::Showing(flow) => flow.pending.renewals = renewals,
+            Pairing::Resting(_) if self.candidate.is_some() => {}
+            Pairing::Resting(_) => {
+                self.pairing = Pairing::Asking(Asking::from(now.boot, renewals, false));
+            }
+        }
+    }
+
+    /// Ends a sign-in that is under way.
+    pub(super) fn end_pairing(&mut self, ending: Ending) {
+        self.abandon(Activity::Code);
+        self.abandon(Activity::Poll);
+        if let (Ending::SignedOut, Some(candidate)) = (ending, self.candidate.take()) {
+            self.revoke_grant(&candidate.grant);
+        }
+        let was = core::mem::replace(&mut self.pairing, Pairing::Resting(Some(ending)));
+        if !matches!(was, Pairing::Resting(_)) {
+            self.event(Event::PairingEnded(ending));
+        }
+    }
+
+    pub(super) fn pairing_wake(&self, has_endpoints: bool) -> Option<Boot> {
+        match &self.pairing {
+            Pairing::Asking(asking) if has_endpoints => {
+                (!self.is_under_way(Activity::Code)).then_some(asking.not_before)
+            }
+            Pairing::Showing(flow) if has_endpoints => flow.wake(),
+            Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => None,
+        }
+    }
+
+    pub(super) fn advance_pairing(&mut self, endpoints: &Endpoints) {
+        let now = self.now.boot;
+        if matches!(&self.pairing, Pairing::Showing(flow) if flow.is_over(now)) {
+            self.renew();
+        }
+        match &mut self.pairing {
+            Pairing::Asking(asking) if asking.not_before <= now => self.ask(endpoints),
+            Pairing::Showing(flow) if flow.is_poll_due(now) => {
+                flow.poll_sent();
+                let code = flow.pending.device_code.clone();
+                self.poll(&code, endpoints);
+            }
+            Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => {}
+        }
+    }
+
+    /// RFC 8628 section 3.1.
+    fn ask(&mut self, endpoints: &Endpoints) {
+        if self.is_under_way(Activity::Code) {
+            return;
+        }
+        let issuer = self.config.issuer.clone();
+        let scope = self.scope_text();
+        let mut pairs: Vec<(&str, &str)> =
+            issuer.extra.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let optional = [
+            ("scope", Some(&scope).filter(|scope| !scope.is_empty())),
+            ("resource", issuer.resource.as_ref()),
+            ("audience", issuer.audience.as_ref()),
+        ];
+        pairs.extend(
+            optional.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str()))),
+        );
+        self.post(Activity::Code, &endpoints.device_authorization, &pairs);
+    }
+
+    /// RFC 8628 section 3.4.
+    fn poll(&mut self, code: &Secret, endpoints: &Endpoints) {
+        let resource = self.config.issuer.resource.clone();
+        let mut pairs = Vec::from([("grant_type", GRANT_TYPE), ("device_code", code.expose())]);
+        if let Some(resource) = &resource {
+            pairs.push(("resource", resource));
+        }
+        self.post(Activity::Poll, &endpoints.token, &pairs);
+    }
+
+    pub(super) fn code_heard(&mut self, outcome: &Outcome) {
+        let Pairing::Asking(asking) = &mut self.pairing else { return };
+        match DeviceAuthorization::read(outcome) {
+            Ok(code) => {
+                let flow = Flow::begin(code, asking.renewals, self.now.boot);
+                self.pairing = Pairing::Showing(flow);
+                self.issuer_answered();
+                self.clear_fault(Fault::ClientRefused);
+                self.event(Event::CodeShown);
+            }
+            Err(Refusal::Error(error)) => {
+                asking.not_before = self.now.boot + asking.refused.next(&mut self.rng);
+                self.issuer_answered();
+                self.raise_fault(Fault::ClientRefused);
+                self.event(Event::Refused { error });
+            }
+            Err(Refusal::Trouble(trouble)) => {
+                let wait = asking.unwell.next(&mut self.rng);
+                asking.not_before =
+                    self.now.boot + wait.max(trouble.retry_after().unwrap_or_default());
+                self.issuer_trouble(&trouble);
+            }
+        }
+    }
+
+    pub(super) fn poll_heard(&mut self, outcome: &Outcome) {
+        let Pairing::Showing(flow) = &mut self.pairing else { return };
+        let answer = PollAnswer::read(outcome);
+        flow.heard(&answer, self.now.boot);
+        if let PollAnswer::Trouble(trouble) = &answer {
+            return self.issuer_trouble(trouble);
+        }
+        self.issuer_answered();
+        match answer {
+            PollAnswer::Pending | PollAnswer::SlowDown(_) | PollAnswer::Trouble(_) => {}
+            PollAnswer::Granted(reply) => self.approved(*reply),
+            PollAnswer::Expired => self.renew(),
+            PollAnswer::Denied => {
+                self.end_pairing(Ending::Denied);
+                self.notice(NoticeKind::Denied);
+            }
+            PollAnswer::Refused(error) => {
+                self.event(Event::Refused { error });
+                self.raise_fault(Fault::ClientRefused);
+                self.end_pairing(Ending::Refused);
+            }
+        }
+    }
+
+    /// The code is over: a new one by itself, a limited number of times.
+    fn renew(&mut self) {
+        let Pairing::Showing(flow) = &self.pairing else { return };
+        match flow.pending.renewals.checked_sub(1) {
+            Some(renewals) => {
+                self.pairing = Pairing::Asking(Asking::from(self.now.boot, renewals, true));
+            }
+            None => self.end_pairing(Ending::Expired),
+        }
+    }
+
+    /// The person approved. Who is it, and may they own this device?
+    fn approved(&mut self, reply: TokenReply) {
+        let claims = match reply.id_token.as_ref().map(|token| self.id_claims(token)).transpose() {
+            Ok(claims) => claims,
+            Err(_) => return self.turned_away(&reply, Fault::IdTokenRefused, Ending::BadIdentity),
+        };
+        let account = self.account_of(claims.as_ref());
+        let current = self.account();
+        if !self.config.owner.admits(&account, claims.as_ref(), current) {
+            return self.turned_away(&reply, Fault::OwnerRefused, Ending::WrongAccount);
+        }
+        let replaced = current.is_some_and(|current| current.id != account.id);
+        let old = self.record.grant.clone().filter(|_| replaced);
+        if let Some(old) = old {
+            // Held back until the new grant is settled, in the same record.
+            self.revoke_grant(&old);
+        }
+        let grant = self.grant_of(account, &reply);
+        self.pairing = Pairing::Resting(None);
+        let version = self.saver.touch();
+        self.candidate =
+            Some(Candidate { grant, reply, received: self.now.boot, version, replaced });
+    }
+
+    fn id_claims(&self, token: &Secret) -> Result<IdClaims, Unacceptable> {
+        let issuer = &self.config.issuer;
+        let now = self.gate.usable(self.now).unwrap_or(self.config.clock_floor);
+        IdClaims::read(token, issuer.url.as_deref(), &issuer.client_id, now)
+    }
+
+    fn account_of(&mut self, claims: Option<&IdClaims>) -> Account {
+        let issuer = &self.config.issuer;
+        // Without discovery the token endpoint stands for the issuer.
+        let issuer = issuer.url.as_ref().or(issuer.explicit.token.as_ref());
+        let issuer = issuer.map_or("", |url| url.trim_end_matches('/'));
+        Account {
+            id: claims.map_or_else(
+                || OwnerId::of_grant(&mut self.rng),
+                |claims| OwnerId::of_subject(issuer, claims.subject()),
+            ),
+            subject: claims.map(|claims| claims.subject().into()),
+            name: claims.and_then(IdClaims::display_name),
+        }
+    }
+
+    fn grant_of(&self, account: Account, reply: &TokenReply) -> Grant {
+        let wall = self.gate.usable(self.now);
+        // A grant without a refresh token ends with its access token.
+        let (credential, lifetime) = match reply.refresh_token.clone() {
+            Some(token) => (Credential::Refresh(token), reply.refresh_expires_in),
+            None => (Credential::Lasting(reply.access_token.clone()), reply.expires_in),
+        };
+        Grant {
+            account,
+            credential,
+            previous: None,
+            scopes: reply.scope.clone().unwrap_or_else(|| self.config.issuer.scopes.clone()),
+            signed_in_at: wall,
+            expires_at: lifetime.and_then(|span| Some(wall? + span)),
+            rotates: None,
+            intent: false,
+            suspension: None,
+        }
+    }
+
+    /// What was given is dropped and revoked (design invariant 11).
+    fn turned_away(&mut self, reply: &TokenReply, fault: Fault, ending: Ending) {
+        let token = reply.refresh_token.as_ref().unwrap_or(&reply.access_token);
+        self.revoke_token(token.clone());
+        self.raise_fault(fault);
+        if ending == Ending::WrongAccount {
+            self.event(Event::OwnerRefused);
+            self.notice(NoticeKind::WrongAccount);
+        }
+        self.end_pairing(ending);
+    }
+
+    /// Puts the new grant into force once it is durable, or cannot be made so.
+    pub(super) fn settle_candidate(&mut self) {
+        let settled = |candidate: &mut Candidate| self.saver.is_settled(candidate.version);
+        let Some(candidate) = self.candidate.take_if(settled) else { return };
+        self.abandon(Activity::Refresh);
+        self.refresh.forget();
+        self.tokens.clear();
+        self.tokens.put(
+            TokenKey::default(),
+            &candidate.reply,
+            candidate.version,
+            candidate.received,
+            &mut self.rng,
+        );
+        self.record.grant = Some(candidate.grant);
+        for fault in [
+            Fault::SignInAgain,
+            Fault::SignInAgainAfterLoss,
+            Fault::OwnerRefused,
+            Fault::IdTokenRefused,
+            Fault::ClientRefused,
+        ] {
+            self.clear_fault(fault);
+        }
+        self.event(Event::SignedIn { replaced: candidate.replaced });
+        self.notice(NoticeKind::SignedIn);
+    }
+
+    fn notice(&mut self, kind: NoticeKind) {
+        self.notice = Some(Notice { kind, until: self.now.boot + NOTICE });
+    }
+
+    pub(super) fn drop_old_notice(&mut self) {
+        let now = self.now.boot;
+        self.notice.take_if(|notice| notice.until <= now);
+    }
+}

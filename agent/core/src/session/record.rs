@@ -1,0 +1,103 @@
+//! What the session keeps: on flash over power cuts, and in the runtime folder over restarts.
+
+use crate::{
+    owner::Account,
+    secret::Secret,
+    time::{Boot, Wall},
+};
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
+
+/// The session's whole durable state: one record, replaced as one, so that no cut of power can
+/// part a sign-out from its revocation or a new grant from the end of the old one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Who signed in, and the credential.
+    pub grant: Option<Grant>,
+    /// Tokens that are to be revoked as soon as the issuer can be reached.
+    pub revocations: Vec<Revocation>,
+    /// The latest usable date that was seen: a floor for the clock at the next start.
+    pub seen: Option<Wall>,
+}
+
+/// A sign-in that holds until the issuer's final word, sign-out or reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who signed in.
+    pub account: Account,
+    /// What access tokens are got with.
+    pub credential: Credential,
+    /// The refresh token before the current one, for issuers that leave it valid.
+    pub previous: Option<Secret>,
+    /// The scopes that were granted.
+    pub scopes: Vec<String>,
+    /// When the person approved.
+    pub signed_in_at: Option<Wall>,
+    /// When the refresh token will end, where the issuer says.
+    pub expires_at: Option<Wall>,
+    /// Whether the issuer was seen to replace the refresh token at each use.
+    pub rotates: Option<bool>,
+    /// A refresh was begun whose answer is not known: the credential may be spent.
+    pub intent: bool,
+    /// The issuer did not honour the credential when it was last tried.
+    pub suspension: Option<Suspension>,
+}
+
+/// What access tokens are got with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A refresh token.
+    Refresh(Secret),
+    /// No refresh token was given: the access token is all there is (GitHub OAuth Apps).
+    Lasting(Secret),
+}
+
+/// Why and since when a grant is not honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// When the issuer refused it first.
+    pub since: Option<Wall>,
+    /// An answer that may have held a new token was lost before.
+    pub after_loss: bool,
+    /// How many of the daily tries were made.
+    pub tries: u8,
+}
+
+/// A token that is to be revoked (RFC 7009).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The token.
+    pub token: Secret,
+    /// Where; absent: wherever the issuer's metadata will say.
+    pub endpoint: Option<String>,
+    /// How often it was tried.
+    pub tries: u8,
+}
+
+/// A sign-in under way, for the runtime folder: it survives a restart of the agent, not one of
+/// the board. `Debug` shows neither code nor address.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PendingSignIn {
+    /// RFC 8628 `device_code`.
+    pub device_code: Secret,
+    /// RFC 8628 `user_code`.
+    pub user_code: String,
+    /// RFC 8628 `verification_uri`.
+    pub verification_uri: String,
+    /// RFC 8628 `verification_uri_complete`.
+    pub verification_uri_complete: Option<String>,
+    /// When the code ends.
+    pub expires: Boot,
+    /// The interval as it stands, `slow_down`s included.
+    pub interval: Duration,
+    /// Before this instant no poll may leave.
+    pub next_poll: Boot,
+    /// How many times an expired code may still be renewed without anyone asking.
+    pub renewals: u8,
+}
+
+impl core::fmt::Debug for PendingSignIn {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PendingSignIn(until {:?}, every {:?})", self.expires, self.interval)
+    }
+}

@@ -1,0 +1,313 @@
+//! Silent renewal: one refresh in flight, whoever asks (design invariant 10), and durable before
+//! it is handed out (invariant 1).
+
+use super::{
+    Activity, Credential, Ending, Event, Grant, Session, SessionRecord, Suspension, TokenKey,
+};
+use crate::{
+    backoff::Backoff,
+    fault::Fault,
+    http::Outcome,
+    issuer::Endpoints,
+    time::Boot,
+    wire::{OAuthError, RefreshAnswer, TokenReply, Trouble},
+};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
+use core::time::Duration;
+
+/// A suspended grant is tried again this often: an account may be enabled again.
+const DAILY: Duration = Duration::from_secs(86_400);
+
+/// After a restart a suspended grant is not tried at once: boards that restart all the time must
+/// not use the daily tries up.
+const AFTER_RESTART: Duration = Duration::from_secs(3_600);
+
+/// For so many days (design invariant 2).
+const MAX_TRIES: u8 = 30;
+
+/// How long a kind of token that the issuer refused is not asked for again.
+const REFUSED_FOR: Duration = Duration::from_secs(600);
+
+/// At most so many kinds of token wait for their refresh.
+const MAX_WANTED: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Refresh {
+    wanted: VecDeque<TokenKey>,
+    current: Option<Step>,
+    not_before: Boot,
+    backoff: Backoff,
+    refused: Vec<(TokenKey, Boot)>,
+    /// An answer was lost since the last success: it may have held a new refresh token.
+    lost: bool,
+    /// Whether the last attempt failed.
+    failing: bool,
+    /// When the last one succeeded.
+    pub(super) succeeded: Option<Boot>,
+}
+
+/// The one refresh that is under way.
+#[derive(Debug)]
+struct Step {
+    key: TokenKey,
+    /// The intent is this version; the request leaves once it is settled.
+    intent: Option<u64>,
+    sent: bool,
+}
+
+impl Suspension {
+    pub(super) const fn fault(self) -> Fault {
+        if self.after_loss { Fault::SignInAgainAfterLoss } else { Fault::SignInAgain }
+    }
+}
+
+impl Refresh {
+    pub(super) fn new(record: &SessionRecord, start: Boot) -> Self {
+        let grant = record.grant.as_ref();
+        let suspended = grant.is_some_and(|grant| grant.suspension.is_some());
+        let mut refresh = Self {
+            wanted: VecDeque::new(),
+            current: None,
+            not_before: if suspended { start + AFTER_RESTART } else { start },
+            backoff: Backoff::new(Duration::from_secs(5), Duration::from_secs(300)),
+            refused: Vec::new(),
+            lost: grant.is_some_and(|grant| grant.intent),
+            failing: false,
+            succeeded: None,
+        };
+        if grant.is_some_and(|grant| matches!(grant.credential, Credential::Refresh(_))) {
+            refresh.want(&TokenKey::default());
+        }
+        refresh
+    }
+
+    /// Somebody needs a fresh token for `key`.
+    pub(super) fn want(&mut self, key: &TokenKey) {
+        let known = self.current.as_ref().is_some_and(|step| step.key == *key);
+        if !known && !self.wanted.contains(key) && self.wanted.len() < MAX_WANTED {
+            self.wanted.push_back(key.clone());
+        }
+    }
+
+    pub(super) fn is_refused(&self, key: &TokenKey, now: Boot) -> bool {
+        self.refused.iter().any(|(refused, until)| refused == key && *until > now)
+    }
+
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// The grant is gone or replaced: nothing is wanted of the old one.
+    pub(super) fn forget(&mut self) {
+        self.wanted.clear();
+        self.current = None;
+        self.refused.clear();
+        self.not_before = Boot::default();
+        self.backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
+        self.lost = false;
+        self.failing = false;
+    }
+}
+
+impl Session {
+    /// A grant without a refresh token lives from its access token, which is all there is.
+    pub(super) fn restore_lasting_token(&mut self) {
+        let Some(grant) = &self.record.grant else { return };
+        let Credential::Lasting(token) = &grant.credential else { return };
+        let left = |end: crate::time::Wall| {
+            let now = self.gate.usable(self.now).unwrap_or_default();
+            end.since_epoch().saturating_sub(now.since_epoch())
+        };
+        let reply = TokenReply {
+            access_token: token.clone(),
+            token_type: "Bearer".into(),
+            expires_in: grant.expires_at.map(left),
+            refresh_in: None,
+            refresh_token: None,
+            refresh_expires_in: None,
+            scope: Some(grant.scopes.clone()),
+            id_token: None,
+        };
+        self.tokens.put(TokenKey::default(), &reply, 0, self.now.boot, &mut self.rng);
+    }
+
+    pub(super) fn refresh_wake(&self) -> Option<Boot> {
+        let grant = self.record.grant.as_ref()?;
+        let refreshable = matches!(grant.credential, Credential::Refresh(_));
+        if !refreshable {
+            return self.tokens.end(&TokenKey::default()).filter(|_| grant.suspension.is_none());
+        }
+        if self.refresh.current.is_some() || self.candidate.is_some() {
+            return None;
+        }
+        if let Some(suspension) = grant.suspension {
+            return (suspension.tries < MAX_TRIES).then_some(self.refresh.not_before);
+        }
+        let wanted = self.refresh.wanted.iter().map(|key| self.tokens.refresh_allowed_at(key));
+        let next = wanted.min().into_iter().chain(self.tokens.wake()).min()?;
+        Some(next.max(self.refresh.not_before))
+    }
+
+    pub(super) fn advance_refresh(&mut self, endpoints: &Endpoints) {
+        self.end_lasting_token();
+        if self.refresh_wake().is_some_and(|at| at <= self.now.boot) {
+            self.begin_refresh();
+        }
+        self.send_refresh(endpoints);
+    }
+
+    /// An access token that nothing can renew has run out: somebody has to sign in again.
+    fn end_lasting_token(&mut self) {
+        let Some(grant) = &mut self.record.grant else { return };
+        let over = matches!(grant.credential, Credential::Lasting(_))
+            && grant.suspension.is_none()
+            && self.tokens.is_over(&TokenKey::default(), self.now.boot);
+        if over {
+            let since = self.gate.usable(self.now);
+            grant.suspension = Some(Suspension { since, after_loss: false, tries: MAX_TRIES });
+            self.saver.touch();
+            self.raise_fault(Fault::SignInAgain);
+        }
+    }
+
+    fn begin_refresh(&mut self) {
+        let now = self.now.boot;
+        let tokens = &self.tokens;
+        let ready =
+            self.refresh.wanted.iter().position(|key| tokens.refresh_allowed_at(key) <= now);
+        let key = match ready {
+            Some(index) => self.refresh.wanted.remove(index),
+            None => tokens.due(now),
+        };
+        let Some(grant) = &mut self.record.grant else { return };
+        // A suspended grant is tried for its own sake.
+        let Some(key) = key.or_else(|| grant.suspension.map(|_| TokenKey::default())) else {
+            return;
+        };
+        // Where the issuer replaces the token at each use, a cut between its answer and our write
+        // must be told from a refusal: the intent says that the token may be spent.
+        let needs_intent = grant.rotates != Some(false) && !grant.intent;
+        grant.intent |= needs_intent;
+        let intent = needs_intent.then(|| self.saver.touch());
+        self.refresh.current = Some(Step { key, intent, sent: false });
+    }
+
+    fn send_refresh(&mut self, endpoints: &Endpoints) {
+        let Some(step) = &mut self.refresh.current else { return };
+        let settled = step.intent.is_none_or(|version| self.saver.is_settled(version));
+        let Some(Grant { credential: Credential::Refresh(token), .. }) = &self.record.grant else {
+            self.refresh.current = None;
+            return;
+        };
+        if step.sent || !settled {
+            return;
+        }
+        step.sent = true;
+        let (token, key) = (token.clone(), step.key.clone());
+        let scopes: String = key.scopes.join(" ");
+        let resource = key.resource.or_else(|| self.config.issuer.resource.clone());
+        let mut pairs =
+            Vec::from([("grant_type", "refresh_token"), ("refresh_token", token.expose())]);
+        if !scopes.is_empty() {
+            pairs.push(("scope", &scopes));
+        }
+        if let Some(resource) = &resource {
+            pairs.push(("resource", resource));
+        }
+        self.post(Activity::Refresh, &endpoints.token, &pairs);
+    }
+
+    pub(super) fn refresh_heard(&mut self, outcome: &Outcome) {
+        let Some(step) = self.refresh.current.take() else { return };
+        match RefreshAnswer::read(outcome) {
+            RefreshAnswer::Granted(reply) => self.refreshed(step.key, &reply),
+            RefreshAnswer::Suspended(error) => self.suspend(error),
+            RefreshAnswer::Refused(error) => self.refresh_refused(step.key, error),
+            RefreshAnswer::Trouble(trouble) => self.refresh_troubled(step.key, &trouble),
+        }
+    }
+
+    fn refreshed(&mut self, key: TokenKey, reply: &TokenReply) {
+        self.issuer_answered();
+        self.clear_fault(Fault::ClientRefused);
+        self.refresh.backoff.reset();
+        self.refresh.not_before = Boot::default();
+        self.refresh.failing = false;
+        self.refresh.lost = false;
+        self.refresh.succeeded = Some(self.now.boot);
+        let wall = self.gate.usable(self.now);
+        let Some(grant) = &mut self.record.grant else { return };
+        let before = grant.clone();
+        let Credential::Refresh(current) = &mut grant.credential else { return };
+        let new = reply.refresh_token.clone().filter(|new| new != current);
+        let rotated = new.is_some();
+        if let Some(new) = new {
+            grant.previous = Some(core::mem::replace(current, new));
+        }
+        // Once seen to rotate, always treated so: a server may rotate at some uses only.
+        grant.rotates = Some(rotated || grant.rotates == Some(true));
+        grant.intent = false;
+        let resumed = grant.suspension.take().is_some();
+        if let (Some(lifetime), Some(wall)) = (reply.refresh_expires_in, wall) {
+            grant.expires_at = Some(wall + lifetime);
+        }
+        let version = if *grant == before { 0 } else { self.saver.touch() };
+        self.tokens.put(key, reply, version, self.now.boot, &mut self.rng);
+        if resumed {
+            self.clear_fault(Fault::SignInAgain);
+            self.clear_fault(Fault::SignInAgainAfterLoss);
+            self.event(Event::Resumed);
+            self.end_pairing(Ending::Resumed);
+        }
+        self.event(Event::Refreshed { rotated });
+    }
+
+    fn suspend(&mut self, error: OAuthError) {
+        self.issuer_answered();
+        self.refresh.wanted.clear();
+        self.refresh.failing = true;
+        self.refresh.not_before = self.now.boot + DAILY;
+        self.tokens.clear();
+        let wall = self.gate.usable(self.now);
+        let Some(grant) = &mut self.record.grant else { return };
+        let first = grant.suspension.is_none();
+        let fresh = Suspension { since: wall, after_loss: self.refresh.lost, tries: 0 };
+        let mut suspension = grant.suspension.unwrap_or(fresh);
+        suspension.tries += u8::from(!first);
+        grant.suspension = Some(suspension);
+        grant.intent = false;
+        self.saver.touch();
+        self.raise_fault(suspension.fault());
+        if first {
+            self.event(Event::Suspended { error });
+        }
+    }
+
+    fn refresh_refused(&mut self, key: TokenKey, error: OAuthError) {
+        self.issuer_answered();
+        self.event(Event::Refused { error });
+        if key == TokenKey::default() {
+            self.raise_fault(Fault::ClientRefused);
+            self.refresh_later(key, Duration::from_secs(60));
+        } else {
+            // The client is known; only this kind of token is not to be had.
+            let until = self.now.boot + REFUSED_FOR;
+            self.refresh.refused.retain(|(refused, at)| *refused != key && *at > self.now.boot);
+            self.refresh.refused.push((key, until));
+        }
+    }
+
+    fn refresh_troubled(&mut self, key: TokenKey, trouble: &Trouble) {
+        self.issuer_trouble(trouble);
+        // A reply that is no answer may have lost one, too: whatever it was, it was not NotSent.
+        self.refresh.lost |= matches!(trouble, Trouble::Lost(_));
+        self.refresh_later(key, trouble.retry_after().unwrap_or_default());
+    }
+
+    fn refresh_later(&mut self, key: TokenKey, at_least: Duration) {
+        let wait = self.refresh.backoff.next(&mut self.rng).max(at_least);
+        self.refresh.not_before = self.now.boot + wait;
+        self.refresh.failing = true;
+        self.refresh.want(&key);
+    }
+}

@@ -1,0 +1,280 @@
+//! The access tokens of one grant, by resource and scopes. Never stored.
+
+use crate::{
+    backoff::spread,
+    secret::Secret,
+    time::Boot,
+    wire::{TokenReply, scope_list},
+};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
+use fastrand::Rng;
+
+/// How many access tokens are kept at once; the longest unused one makes room.
+const MAX_TOKENS: usize = 16;
+
+/// A refresh is not oftener than this, unless the token itself lives less than twice as long.
+const MIN_REFRESH: Duration = Duration::from_secs(60);
+
+/// What an access token is for. The default is the one that the sign-in itself gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenKey {
+    /// RFC 8707 `resource`; absent: as configured for the issuer.
+    pub resource: Option<String>,
+    /// Narrower scopes, sorted; empty: all that were granted.
+    pub scopes: Vec<String>,
+}
+
+impl TokenKey {
+    /// A key from words as they come: order and repeats of scopes do not matter.
+    #[must_use]
+    pub fn new(resource: Option<String>, scopes: &[String]) -> Self {
+        Self { resource, scopes: scope_list(&scopes.join(" ")) }
+    }
+}
+
+/// Tells one issue of a token from the next: a refusal counts only for the one that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(u64);
+
+/// An access token as it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The token.
+    pub token: Secret,
+    /// `token_type` of RFC 6749.
+    pub token_type: String,
+    /// Until when it is good; absent: until it is refused.
+    pub expires: Option<Boot>,
+    /// The scopes granted with it, where the issuer said.
+    pub scope: Option<Vec<String>>,
+    /// Which issue of it this is.
+    pub generation: Generation,
+}
+
+#[derive(Debug)]
+struct Entry {
+    access: AccessToken,
+    /// Handed out only once this version of the record is settled (design invariant 1).
+    after: u64,
+    received: Boot,
+    refresh_at: Option<Boot>,
+    refused: bool,
+    /// It replaced one that was refused.
+    after_refusal: bool,
+    used: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    entries: BTreeMap<TokenKey, Entry>,
+    issued: u64,
+}
+
+impl Tokens {
+    /// Takes in what the issuer gave for `key`; to be handed out once version `after` is settled.
+    pub(super) fn put(
+        &mut self,
+        key: TokenKey,
+        reply: &TokenReply,
+        after: u64,
+        now: Boot,
+        rng: &mut Rng,
+    ) {
+        self.issued += 1;
+        let refresh_in = reply.refresh_in.or_else(|| {
+            let lifetime = reply.expires_in?;
+            Some(lifetime / 2 + spread(lifetime * 3 / 10, rng))
+        });
+        let least = match reply.expires_in {
+            Some(lifetime) if lifetime < 2 * MIN_REFRESH => Duration::ZERO,
+            Some(_) | None => MIN_REFRESH,
+        };
+        let access = AccessToken {
+            token: reply.access_token.clone(),
+            token_type: reply.token_type.to_string(),
+            expires: reply.expires_in.map(|span| now + span),
+            scope: reply.scope.clone(),
+            generation: Generation(self.issued),
+        };
+        let refresh_at = refresh_in.map(|span| now + span.max(least));
+        let after_refusal = self.entries.get(&key).is_some_and(|old| old.refused);
+        let entry = Entry {
+            access,
+            after,
+            received: now,
+            refresh_at,
+            refused: false,
+            after_refusal,
+            used: false,
+        };
+        self.entries.insert(key, entry);
+        if self.entries.len() > MAX_TOKENS {
+            let oldest = self.entries.iter().filter(|(key, _)| **key != TokenKey::default());
+            let oldest = oldest.min_by_key(|(_, entry)| (entry.used, entry.received));
+            let oldest = oldest.map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.entries.remove(&key));
+        }
+    }
+
+    /// A token for `key` that is good for at least `min_ttl` more.
+    pub(super) fn get(
+        &mut self,
+        key: &TokenKey,
+        min_ttl: Duration,
+        now: Boot,
+        is_settled: impl Fn(u64) -> bool,
+    ) -> Option<AccessToken> {
+        let entry = self.entries.get_mut(key)?;
+        let good = !entry.refused && entry.access.expires.is_none_or(|end| end > now + min_ttl);
+        if !good || !is_settled(entry.after) {
+            return None;
+        }
+        entry.used = true;
+        Some(entry.access.clone())
+    }
+
+    /// Whether the wait for `key` is only for the store.
+    pub(super) fn is_unsettled(&self, key: &TokenKey, is_settled: impl Fn(u64) -> bool) -> bool {
+        self.entries.get(key).is_some_and(|entry| !is_settled(entry.after))
+    }
+
+    /// A server refused this issue of the token. True if it was the current one.
+    pub(super) fn refuse(&mut self, key: &TokenKey, generation: Generation) -> bool {
+        let entry = self.entries.get_mut(key);
+        let current = entry.filter(|entry| entry.access.generation == generation && !entry.refused);
+        current.map(|entry| entry.refused = true).is_some()
+    }
+
+    /// Before when no refresh for `key` may start that somebody asks for. The first refusal is
+    /// acted upon at once; a server that refuses every fresh token too, or a program that wants
+    /// more than the issuer gives, must not become a storm.
+    pub(super) fn refresh_allowed_at(&self, key: &TokenKey) -> Boot {
+        let entry = self.entries.get(key).filter(|entry| !entry.refused || entry.after_refusal);
+        entry.map_or(Boot::default(), |entry| {
+            let lifetime = entry.access.expires.map(|end| end.since(entry.received));
+            let least = match lifetime {
+                Some(lifetime) if lifetime < 2 * MIN_REFRESH => lifetime / 2,
+                Some(_) | None => MIN_REFRESH,
+            };
+            entry.received + least
+        })
+    }
+
+    /// Keys whose refresh is due: the sign-in's own token always, others while they are used.
+    pub(super) fn due(&self, now: Boot) -> Option<TokenKey> {
+        let due = |entry: &Entry| entry.refresh_at.is_some_and(|at| at <= now);
+        let kept = self.kept().find(|(_, entry)| due(entry));
+        kept.map(|(key, _)| key.clone())
+    }
+
+    /// When the next refresh is due.
+    pub(super) fn wake(&self) -> Option<Boot> {
+        self.kept().filter_map(|(_, entry)| entry.refresh_at).min()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = (&TokenKey, &Entry)> {
+        self.entries.iter().filter(|(key, entry)| **key == TokenKey::default() || entry.used)
+    }
+
+    /// Whether the sign-in's own token is good now.
+    pub(super) fn has_good(&self, now: Boot) -> bool {
+        self.entries
+            .get(&TokenKey::default())
+            .is_some_and(|entry| !entry.refused && entry.access.expires.is_none_or(|end| end > now))
+    }
+
+    /// When the token for `key` ends, where it does.
+    pub(super) fn end(&self, key: &TokenKey) -> Option<Boot> {
+        self.entries.get(key)?.access.expires
+    }
+
+    /// Whether the token for `key` has run out.
+    pub(super) fn is_over(&self, key: &TokenKey, now: Boot) -> bool {
+        self.end(key).is_some_and(|end| end <= now)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Boot {
+        Boot::new(Duration::from_secs(seconds))
+    }
+
+    fn reply(lifetime: u64) -> TokenReply {
+        TokenReply {
+            access_token: Secret::new("a"),
+            token_type: "Bearer".into(),
+            expires_in: Some(Duration::from_secs(lifetime)),
+            refresh_in: None,
+            refresh_token: None,
+            refresh_expires_in: None,
+            scope: None,
+            id_token: None,
+        }
+    }
+
+    fn holding(lifetime: u64, seed: u64) -> Tokens {
+        let mut tokens = Tokens::default();
+        let mut rng = Rng::with_seed(seed);
+        tokens.put(TokenKey::default(), &reply(lifetime), 0, at(0), &mut rng);
+        tokens
+    }
+
+    #[test]
+    fn refresh_falls_into_half_to_four_fifths_of_the_lifetime() {
+        let wakes: Vec<u64> = (0..50)
+            .map(|seed| holding(3_600, seed).wake().expect("due").since(at(0)).as_secs())
+            .collect();
+        assert!(wakes.iter().all(|wake| (1_800..=2_880).contains(wake)), "{wakes:?}");
+        assert!(wakes.iter().max() > wakes.iter().min(), "invariant 10: jittered");
+        let short = holding(40, 1).wake().expect("due").since(at(0)).as_secs();
+        assert!((20..=32).contains(&short));
+        let brief = holding(121, 1).wake().expect("due").since(at(0)).as_secs();
+        assert!(brief >= 60, "not oftener than once a minute");
+    }
+
+    #[test]
+    fn a_refusal_counts_for_its_own_generation_only() {
+        let mut tokens = holding(3_600, 1);
+        let key = TokenKey::default();
+        let first = tokens.get(&key, Duration::ZERO, at(1), |_| true).expect("good");
+        assert!(tokens.refuse(&key, first.generation));
+        assert!(!tokens.refuse(&key, first.generation), "a second 401 is no second refresh");
+        assert_eq!(tokens.get(&key, Duration::ZERO, at(1), |_| true), None);
+        tokens.put(key.clone(), &reply(3_600), 0, at(2), &mut Rng::with_seed(2));
+        assert!(!tokens.refuse(&key, first.generation), "late 401 for the old one");
+        assert!(tokens.get(&key, Duration::ZERO, at(3), |_| true).is_some());
+    }
+
+    #[test]
+    fn invariant_1_a_token_waits_for_its_version() {
+        let mut tokens = Tokens::default();
+        tokens.put(TokenKey::default(), &reply(60), 7, at(0), &mut Rng::with_seed(1));
+        let mut get = |settled: u64| {
+            tokens.get(&TokenKey::default(), Duration::ZERO, at(1), |v| v <= settled)
+        };
+        assert!(get(6).is_none() && get(7).is_some());
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_keeps_the_sign_ins_own_token() {
+        let mut tokens = holding(3_600, 1);
+        for n in 0..100_u64 {
+            let key = TokenKey::new(Some(n.to_string()), &[]);
+            tokens.put(key, &reply(60), 0, at(n), &mut Rng::with_seed(n));
+        }
+        assert_eq!(tokens.entries.len(), MAX_TOKENS);
+        assert!(tokens.has_good(at(50)));
+    }
+}
