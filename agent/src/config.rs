@@ -22,32 +22,37 @@ use std::collections::BTreeMap;
 
 pub mod access;
 pub mod board;
+mod files;
 pub mod issuer;
 mod layers;
+pub mod owner;
 mod problem;
 mod reading;
 mod resolve;
 pub mod storage;
 pub mod telemetry;
+mod unit;
 mod value;
 
 pub use layers::Sources;
 pub use problem::{ConfigError, Place, Problem, Weight};
 pub use resolve::Config;
-pub use value::{
-    AbsPath, BaseUrl, Hidden, HttpUrl, Listen, Name, Proxy, Size, SocketPath, Span, Text,
-};
+pub use unit::unit;
+pub use value::{AbsPath, BaseUrl, HttpUrl, Listen, Name, Proxy, Size, SocketPath, Span, Text};
 
 use layers::Merged;
 use reading::{Reading, Setting};
 use resolve::{Keys, Resolve};
 
-/// What `load` gives.
+/// The annotated sample; it says of every key what it means and what it is when left out.
+pub const SAMPLE: &str = include_str!("../../systemd/signpost.toml");
+
+/// What [`load`] gives.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What the agent runs on.
     pub config: Config,
-    /// What it starts without: each becomes part of a fault.
+    /// What it starts without: unknown keys, panels that this build cannot drive. A fault.
     pub warnings: Vec<Problem>,
     /// Where each key was set that is not at its default: `FILE:LINE` or `$VARIABLE`.
     pub origins: BTreeMap<String, String>,
@@ -56,23 +61,65 @@ pub struct Loaded {
 }
 
 /// Reads all sources into one configuration.
+///
+/// # Errors
+/// Everything that stops the start; what does not is in [`Loaded::warnings`].
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-    let mut merged = Merged::of(sources);
-    let mut problems = std::mem::take(&mut merged.problems);
-    // What is wrong in a source was reported with its file; the merged tree brings nothing new.
-    let keys: Keys = Reading::of(&mut merged.tree).0.unwrap_or_default();
-    let mut effective = Vec::new();
-    keys.list("", &mut effective);
-    let mut resolve =
-        Resolve { origins: &merged.origins, fallback: &merged.fallback, problems: Vec::new() };
-    let config = keys.resolve(&mut resolve);
-    problems.append(&mut resolve.problems);
+    let (loaded, problems) = evaluate(sources);
     let (warnings, errors): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.weight == Weight::Ignored);
-    match config {
-        Some(config) if errors.is_empty() => {
-            Ok(Loaded { config, warnings, origins: merged.origins, effective })
-        }
+    match loaded {
+        Some(loaded) if errors.is_empty() => Ok(Loaded { warnings, ..loaded }),
         _ => Err(ConfigError::of(errors)),
     }
 }
+
+/// Checks sources without a device: what would be a warning is an error here, and files that keys
+/// name are left alone.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check(sources: &Sources) -> Result<(), ConfigError> {
+    let (_, problems) = evaluate(sources);
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::of(problems)) }
+}
+
+fn evaluate(sources: &Sources) -> (Option<Loaded>, Vec<Problem>) {
+    let mut merged = Merged::of(sources);
+    let (keys, beyond) = Reading::of::<Keys>(&mut merged.tree);
+    let mut problems = merged.problems;
+    if !problems.iter().any(|problem| problem.weight == Weight::Stops) {
+        // Only what no source has by itself, such as too many panels in all.
+        problems.extend(beyond);
+    }
+    let keys = keys.unwrap_or_default();
+    let mut effective = Vec::new();
+    keys.list("", &mut effective);
+    let (origins, fallback, partial) = (&merged.origins, &*merged.fallback, merged.partial);
+    let mut resolve = Resolve { origins, fallback, partial, problems };
+    let config = keys.resolve(&mut resolve);
+    let problems = resolve.problems;
+    let loaded = config.map(|config| Loaded {
+        config,
+        warnings: Vec::new(),
+        origins: merged.origins,
+        effective,
+    });
+    (loaded, problems)
+}
+
+/// The effective configuration as TOML, each key with where it was set, secrets hidden.
+pub fn show(loaded: &Loaded) -> String {
+    let width = loaded.effective.iter().map(|(key, value)| key.len() + value.len() + 3).max();
+    let width = width.unwrap_or_default().min(60);
+    let mut out = String::new();
+    for (key, value) in &loaded.effective {
+        let line = format!("{key} = {value}");
+        let origin = loaded.origins.get(key).map_or("default", String::as_str);
+        out.push_str(&format!("{line:<width$}  # {origin}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -151,7 +151,7 @@ impl RuleKeys {
             (None, Some(group), None) => Some(Peer::Group(group)),
             (None, None, Some(uid)) => Some(Peer::Uid(uid)),
             (None, None, None) => {
-                at.wrong(&key, "applies to nobody; set one of user, group and uid")
+                at.missing(&key, "it applies to nobody: set one of user, group and uid")
             }
             _ => at.wrong(
                 &key,
@@ -160,7 +160,7 @@ impl RuleKeys {
             ),
         };
         if self.scopes.is_empty() && self.resources.is_empty() {
-            return at.wrong(&key, "allows nothing; set scopes or resources");
+            return at.missing(&key, "it allows nothing: set scopes or resources");
         }
         Some(Rule { peer: peer?, scopes: self.scopes, resources: self.resources })
     }

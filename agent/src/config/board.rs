@@ -6,7 +6,7 @@ use std::fmt;
 
 use config::Value;
 
-use super::reading::{Reading, Scalar, Setting, choice, decimal, found, section, whole};
+use super::reading::{Reading, Scalar, Setting, choice, decimal, found, section, whole, words};
 use super::resolve::Resolve;
 use super::value::{AbsPath, HttpUrl, Name, Text, text};
 
@@ -172,11 +172,10 @@ impl PanelKeys {
             .kind
             .or_else(|| at.missing(&key("kind"), &format!("allowed: {}", PanelKind::allowed())))?;
         if !PanelKind::BUILT_IN.contains(&kind) {
-            let built_in: Vec<&str> = PanelKind::BUILT_IN.iter().map(|kind| kind.word()).collect();
             let text = format!(
                 "found \"{}\": not in this build; built in: {}",
                 kind.word(),
-                built_in.join(", ")
+                words(PanelKind::BUILT_IN.iter().map(|kind| kind.word()))
             );
             at.ignored(&key("kind"), text);
             return None;

@@ -1,14 +1,13 @@
-//! `[issuer]` and `[owner]`: who signs people in, how this device shows itself there, and whose it
-//! may become. A slip here could hand the device to somebody else, so unknown keys stop the start.
+//! `[issuer]`: who signs people in, and how this device shows itself there.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use config::{Value, ValueKind};
+use signpost_core::secret::Secret;
 
-use super::reading::{Reading, Scalar, Setting, choice, found, quoted, section};
+use super::reading::{Scalar, choice, quoted, section, words};
 use super::resolve::Resolve;
-use super::value::{AbsPath, BaseUrl, Hidden, HttpUrl, Text, text};
+use super::value::{AbsPath, BaseUrl, HttpUrl, Text, text};
 
 choice! {
     /// A vendor whose addresses and quirks are known.
@@ -33,11 +32,32 @@ choice! {
 }
 
 impl Profile {
-    /// Whether the vendor's addresses are the same for everybody.
-    pub fn has_fixed_address(self) -> bool {
-        match self {
-            Self::Entra | Self::Google | Self::Github => true,
-            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => false,
+    /// The vendor's endpoints, where they are the same for every customer.
+    fn endpoints(self, tenant: Option<&Tenant>) -> Endpoints {
+        let [device, token, revocation] = match self {
+            Self::Entra => {
+                let tenant = tenant.map_or("organizations", Tenant::as_str);
+                let base = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0");
+                [format!("{base}/devicecode"), format!("{base}/token"), String::new()]
+            }
+            Self::Google => [
+                "https://oauth2.googleapis.com/device/code".to_owned(),
+                "https://oauth2.googleapis.com/token".to_owned(),
+                "https://oauth2.googleapis.com/revoke".to_owned(),
+            ],
+            Self::Github => [
+                "https://github.com/login/device/code".to_owned(),
+                "https://github.com/login/oauth/access_token".to_owned(),
+                String::new(),
+            ],
+            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => {
+                return Endpoints::default();
+            }
+        };
+        Endpoints {
+            device_authorization: HttpUrl::parse(&device).ok(),
+            token: HttpUrl::parse(&token).ok(),
+            revocation: HttpUrl::parse(&revocation).ok(),
         }
     }
 }
@@ -57,6 +77,14 @@ choice! {
         Mtls = "mtls",
     }
 }
+
+impl AuthMethod {
+    /// The methods that this program knows how to use.
+    pub const BUILT_IN: &[Self] = &[Self::None, Self::SecretBasic, Self::SecretPost];
+}
+
+/// Whether this program can bind tokens to a key of the device.
+const DPOP_BUILT_IN: bool = false;
 
 text! {
     /// `client_id` (RFC 6749, appendix A.1).
@@ -159,7 +187,7 @@ section! {
         private_key_file: Option<SecretFile>,
         certificate_file: Option<AbsPath>,
         dpop: bool,
-        extra: BTreeMap<Parameter, Hidden>,
+        extra: BTreeMap<Parameter, Secret>,
     }
 }
 
@@ -167,7 +195,7 @@ fn default_scopes() -> Vec<Scope> {
     ["openid", "offline_access"].iter().filter_map(|scope| Scope::parse(scope).ok()).collect()
 }
 
-/// Endpoints that are set by hand; each wins over what discovery or the profile says.
+/// Endpoints that need no discovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// RFC 8628, section 3.1.
@@ -176,17 +204,6 @@ pub struct Endpoints {
     pub token: Option<HttpUrl>,
     /// RFC 7009.
     pub revocation: Option<HttpUrl>,
-}
-
-/// Where the issuer's endpoints come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whereabouts {
-    /// Discovery below this issuer (RFC 8414, OpenID Connect Discovery).
-    Discovery(BaseUrl),
-    /// The profile knows them.
-    Profile(Profile),
-    /// [`Issuer::endpoints`] says it all: device authorization and token are there.
-    Explicit,
 }
 
 /// How the client authenticates at the token endpoint, with all that it needs.
@@ -217,11 +234,12 @@ pub enum ClientAuth {
 /// `[issuer]`, complete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issuer {
-    /// Where its endpoints come from.
-    pub whereabouts: Whereabouts,
+    /// Its address, for discovery (RFC 8414, OpenID Connect Discovery); without one, both
+    /// endpoints that a sign-in needs are in `endpoints`.
+    pub url: Option<BaseUrl>,
     /// The vendor's quirks; `Generic` unless said otherwise.
     pub profile: Profile,
-    /// Endpoints set by hand.
+    /// Endpoints set by hand or known of the vendor; each wins over what discovery says.
     pub endpoints: Endpoints,
     /// Who this device is to the issuer.
     pub client_id: ClientId,
@@ -238,46 +256,43 @@ pub struct Issuer {
     /// Whether tokens are bound to a key of this device (RFC 9449).
     pub dpop: bool,
     /// Further parameters of the device authorization request.
-    pub extra: BTreeMap<Parameter, Hidden>,
+    pub extra: BTreeMap<Parameter, Secret>,
 }
 
 impl IssuerKeys {
     /// The complete section, or problems.
     pub(super) fn resolve(self, at: &mut Resolve<'_>) -> Option<Issuer> {
         let profile = self.profile.unwrap_or(Profile::Generic);
+        let auth = self.auth(profile, at);
+        if self.dpop && !DPOP_BUILT_IN {
+            at.wrong::<()>("issuer.dpop", "found true: not in this build; remove it");
+        }
+        // With an address of its own, the vendor's usual one is not meant (national clouds).
+        let known = match self.url {
+            Some(_) => Endpoints::default(),
+            None => profile.endpoints(self.tenant.as_ref()),
+        };
         let endpoints = Endpoints {
-            device_authorization: self.device_authorization_endpoint.clone(),
-            token: self.token_endpoint.clone(),
-            revocation: self.revocation_endpoint.clone(),
+            device_authorization: self.device_authorization_endpoint.or(known.device_authorization),
+            token: self.token_endpoint.or(known.token),
+            revocation: self.revocation_endpoint.or(known.revocation),
         };
-        let explicit = endpoints.device_authorization.is_some() && endpoints.token.is_some();
-        let whereabouts = match self.url.clone() {
-            Some(url) => Some(Whereabouts::Discovery(url)),
-            None if explicit => Some(Whereabouts::Explicit),
-            None if profile.has_fixed_address() => Some(Whereabouts::Profile(profile)),
-            None => at.missing(
+        let complete = endpoints.device_authorization.is_some() && endpoints.token.is_some();
+        if self.url.is_none() && !complete {
+            at.missing::<()>(
                 "issuer.url",
-                match self.profile {
-                    Some(_) => {
-                        "set it: this profile's address is different for every customer \
-                    (or set device_authorization_endpoint and token_endpoint)"
-                    }
-                    None => {
-                        "set issuer.url, or issuer.profile, or both \
-                    device_authorization_endpoint and token_endpoint"
-                    }
-                },
-            ),
-        };
-        let client_id = self.client_id.clone().or_else(|| {
+                "set it, or issuer.profile = \"entra\" | \"google\" | \"github\", or both \
+                 device_authorization_endpoint and token_endpoint",
+            );
+        }
+        let client_id = self.client_id.or_else(|| {
             at.missing(
                 "issuer.client_id",
                 "set it to the id under which the issuer knows this device",
             )
         });
-        let auth = self.auth(profile, at);
         Some(Issuer {
-            whereabouts: whereabouts?,
+            url: self.url,
             profile,
             endpoints,
             client_id: client_id?,
@@ -300,6 +315,14 @@ impl IssuerKeys {
             (None, None) => AuthMethod::None,
         };
         let method = self.auth.unwrap_or(implied);
+        if !AuthMethod::BUILT_IN.contains(&method) {
+            let text = format!(
+                "found {}: not in this build; built in: {}",
+                quoted(method.word()),
+                words(AuthMethod::BUILT_IN.iter().map(|method| method.word()))
+            );
+            at.wrong::<()>("issuer.auth", &text);
+        }
         let mut needed = |key: &str, value: &Option<SecretFile>| {
             let advice = format!("issuer.auth = {} needs it", quoted(method.word()));
             value.clone().or_else(|| at.missing(&format!("issuer.{key}"), &advice))
@@ -322,97 +345,6 @@ impl IssuerKeys {
                     needed("certificate_file", &self.certificate_file.clone().map(SecretFile));
                 Some(ClientAuth::Mtls { key: key?, certificate: certificate?.0 })
             }
-        }
-    }
-}
-
-section! {
-    /// `[owner]`: whose the device may become.
-    pub struct Owner {
-        /// The rule.
-        allow: OwnerRule,
-    }
-}
-
-/// Who may sign in.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum OwnerRule {
-    /// Whoever comes first, alone until sign-out or reset.
-    #[default]
-    First,
-    /// Anybody whom the issuer lets in.
-    Any,
-    /// Whoever meets every condition.
-    Matching(Conditions),
-}
-
-section! {
-    /// Conditions on the id_token, all of which must hold; at least one is set.
-    pub struct Conditions {
-        /// Entra's `tid`.
-        tenant: Option<Tenant>,
-        /// The domain of the account (`hd`, or behind the @ of a verified address).
-        domain: Option<Text>,
-        /// `sub`.
-        subject: Option<Text>,
-        /// Further claims and the value that each must have.
-        claim: BTreeMap<Text, ClaimValue>,
-    }
-}
-
-/// What a claim must be equal to; a claim that is a list must contain it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClaimValue {
-    /// A string.
-    Text(Text),
-    /// A whole number.
-    Number(i64),
-    /// true or false.
-    Bool(bool),
-}
-
-impl Setting for OwnerRule {
-    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        match &node.kind {
-            ValueKind::String(word) if word == "first" => Some(Self::First),
-            ValueKind::String(word) if word == "any" => Some(Self::Any),
-            ValueKind::Table(table) if !table.is_empty() => {
-                Conditions::read(node, at).map(Self::Matching)
-            }
-            ValueKind::Table(_) => {
-                at.refuse(node, "an empty table", Self::ALLOWED, "\"any\" lets anybody in")
-            }
-            _ => at.refuse(node, &found(node, false), Self::ALLOWED, ""),
-        }
-    }
-
-    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
-        match self {
-            Self::First => out.push((key.to_owned(), quoted("first"))),
-            Self::Any => out.push((key.to_owned(), quoted("any"))),
-            Self::Matching(conditions) => conditions.list(key, out),
-        }
-    }
-}
-
-impl OwnerRule {
-    const ALLOWED: &str = "\"first\" | \"any\" | a table with tenant, domain, subject or claim";
-}
-
-impl Setting for ClaimValue {
-    fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        match &node.kind {
-            ValueKind::Boolean(value) => Some(Self::Bool(*value)),
-            ValueKind::I64(number) => Some(Self::Number(*number)),
-            _ => Text::read(node, at).map(Self::Text),
-        }
-    }
-
-    fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
-        match self {
-            Self::Text(text) => text.list(key, out),
-            Self::Number(number) => out.push((key.to_owned(), number.to_string())),
-            Self::Bool(value) => value.list(key, out),
         }
     }
 }

@@ -6,21 +6,22 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
+use super::files::read_bounded;
 use super::problem::{Place, Problem};
-use super::reading::Reading;
+use super::reading::{Reading, below, segment};
 use super::resolve::Keys;
 
 /// Largest file that is read.
-const MOST_BYTES: u64 = 1 << 20;
-/// Most drop-ins in one directory.
-const MOST_DROP_INS: usize = 256;
+const MOST_BYTES: u64 = 256 << 10;
+/// Most drop-ins in one folder.
+const MOST_DROP_INS: usize = 64;
 /// What an environment variable of ours starts with.
 const PREFIX: &str = "SIGNPOST__";
 
@@ -31,6 +32,7 @@ pub struct Sources {
     files: Vec<Source>,
     environment: Vec<(OsString, OsString)>,
     first_named: PathBuf,
+    partial: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,30 +56,30 @@ impl Sources {
                 Source::Optional(main.clone()),
                 Source::DropIns(root.join("etc/signpost/signpost.d")),
             ],
-            environment: Vec::new(),
             first_named: main,
+            ..Self::default()
         }
     }
 
     /// What `--config FILE` means: the file and, beside it, the drop-ins of the folder named after
     /// it (`board.toml` → `board.d/*.toml`); nothing of the installed layers.
     pub fn file(file: &Path) -> Self {
-        Self {
-            files: vec![
-                Source::Required(file.to_owned()),
-                Source::DropIns(file.with_extension("d")),
-            ],
-            environment: Vec::new(),
-            first_named: file.to_owned(),
+        let mut files = vec![Source::Required(file.to_owned())];
+        let folder = file.with_extension("d");
+        if folder != file {
+            files.push(Source::DropIns(folder));
         }
+        Self { files, first_named: file.to_owned(), ..Self::default() }
     }
 
-    /// These files as layers, in this order, and nothing else.
+    /// These files as layers, in this order, and nothing else. Where none of them says anything of
+    /// the issuer they are taken for drop-ins, and what they leave out is not missed.
     pub fn files(files: &[PathBuf]) -> Self {
         Self {
             files: files.iter().cloned().map(Source::Required).collect(),
-            environment: Vec::new(),
             first_named: files.first().cloned().unwrap_or_default(),
+            partial: true,
+            ..Self::default()
         }
     }
 
@@ -106,6 +108,8 @@ pub(super) struct Merged {
     pub(super) problems: Vec<Problem>,
     /// Which file to name where a key is set nowhere.
     pub(super) fallback: String,
+    /// Whether these are drop-ins without the file that they belong to.
+    pub(super) partial: bool,
 }
 
 impl Merged {
@@ -123,7 +127,8 @@ impl Merged {
         let tree = merge(layers);
         let mut origins = BTreeMap::new();
         collect_origins(&tree, "", &mut origins);
-        Self { tree, origins, problems, fallback: source_name(&sources.first_named) }
+        let partial = sources.partial && !origins.keys().any(|key| key.starts_with("issuer."));
+        Self { tree, origins, problems, fallback: source_name(&sources.first_named), partial }
     }
 }
 
@@ -157,8 +162,7 @@ fn merge(layers: Vec<Value>) -> Value {
 fn collect_origins(node: &Value, path: &str, origins: &mut BTreeMap<String, String>) {
     if let ValueKind::Table(table) = &node.kind {
         for (key, value) in table {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            collect_origins(value, &path, origins);
+            collect_origins(value, &below(path, &segment(key)), origins);
         }
     } else if let Some(origin) = node.origin() {
         origins.insert(path.to_owned(), origin.to_owned());
@@ -210,7 +214,7 @@ fn drop_ins(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
     let name = source_name(path);
-    let bytes = match read_bounded(path) {
+    let bytes = match read_bounded(path, MOST_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
             problems.push(unreadable(path, &error));
@@ -219,14 +223,6 @@ fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
     };
     let mut problem =
         |place, key: &str, text: String| problems.push(Problem::stops(place, key, text));
-    if bytes.len() as u64 > MOST_BYTES {
-        problem(
-            Place::whole(&name),
-            "",
-            "found more than 1 MiB; is this the right file?".to_owned(),
-        );
-        return None;
-    }
     let text = match std::str::from_utf8(&bytes) {
         // Some editors begin a file with a byte order mark.
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
@@ -239,7 +235,9 @@ fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
     };
     match DeTable::parse(text) {
         Ok(table) => {
-            let mut converting = Converting { name: &name, text, problems };
+            let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            let ends = ends.map(|(offset, _)| offset).collect();
+            let mut converting = Converting { name: &name, line_ends: ends, problems };
             Some(converting.table(table.get_ref(), &mut Vec::new(), 0))
         }
         Err(error) => {
@@ -249,16 +247,6 @@ fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
             None
         }
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for its other end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
@@ -309,7 +297,7 @@ fn key_at(text: &str, offset: usize) -> String {
 /// From TOML's tree to the merge's, each value with its place.
 struct Converting<'a> {
     name: &'a str,
-    text: &'a str,
+    line_ends: Vec<usize>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -317,7 +305,7 @@ impl Converting<'_> {
     fn table(&mut self, table: &DeTable<'_>, path: &mut Vec<String>, at: usize) -> Value {
         let mut out = Map::new();
         for (key, value) in table {
-            path.push(key.get_ref().to_string());
+            path.push(segment(key.get_ref()).into_owned());
             // A table of a section header has no place of its own: its key has.
             let at = key.span().start;
             if let Some(value) = self.value(value.get_ref(), path, at) {
@@ -325,7 +313,7 @@ impl Converting<'_> {
             }
             path.pop();
         }
-        Value::new(Some(&self.origin(at)), ValueKind::Table(out))
+        Value::new(Some(&self.place(at).to_string()), ValueKind::Table(out))
     }
 
     fn value(&mut self, value: &DeValue<'_>, path: &mut Vec<String>, at: usize) -> Option<Value> {
@@ -352,18 +340,18 @@ impl Converting<'_> {
             }
             DeValue::Table(table) => return Some(self.table(table, path, at)),
         };
-        Some(Value::new(Some(&self.origin(at)), kind))
+        Some(Value::new(Some(&self.place(at).to_string()), kind))
     }
 
     fn refuse<T>(&mut self, path: &[String], at: usize, found: &str) -> Option<T> {
-        let place = Place::file(self.name, line_at(self.text.as_bytes(), at));
         let text = format!("found {found}; no key takes one");
-        self.problems.push(Problem::stops(place, &path.join("."), text));
+        self.problems.push(Problem::stops(self.place(at), &path.join("."), text));
         None
     }
 
-    fn origin(&self, at: usize) -> String {
-        Place::file(self.name, line_at(self.text.as_bytes(), at)).to_string()
+    fn place(&self, offset: usize) -> Place {
+        let line = self.line_ends.partition_point(|end| *end < offset) + 1;
+        Place::file(self.name, u32::try_from(line).unwrap_or(u32::MAX))
     }
 }
 
@@ -393,7 +381,7 @@ fn environment_layer(
             }
         };
         let Some(text) = value.to_str().filter(|text| text.len() as u64 <= MOST_BYTES) else {
-            refuse("found bytes that are not UTF-8, or more than 1 MiB");
+            refuse("found bytes that are not UTF-8, or more than 256 KiB");
             continue;
         };
         if last.as_ref().is_some_and(|last| path.starts_with(&format!("{last}."))) {

@@ -107,10 +107,7 @@ impl fmt::Display for ConfigError {
             }
             write!(f, "{problem}")?;
         }
-        match self.problems.len().checked_sub(MOST_LISTED) {
-            Some(more @ 1..) => write!(f, "\nand {more} more problems"),
-            _ => Ok(()),
-        }
+        if self.problems.len() > MOST_LISTED { f.write_str("\nand more") } else { Ok(()) }
     }
 }
 

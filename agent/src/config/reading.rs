@@ -18,6 +18,9 @@ const STRICT: [&str; 4] = ["issuer", "owner", "store", "broker"];
 /// Longest piece of a wrong value that an error repeats.
 const MOST_QUOTED: usize = 60;
 
+/// Most problems of one source that are kept.
+const MOST_PROBLEMS: usize = 200;
+
 /// The map inside a table value, as the `config` crate has it.
 pub(super) type Table = config::Map<String, Value>;
 
@@ -28,6 +31,12 @@ pub(super) trait Setting: Sized {
 
     /// Appends its effective keys, secrets hidden.
     fn list(&self, key: &str, out: &mut Vec<(String, String)>);
+
+    /// Appends every key there is, `*` standing for a name that the person chooses.
+    #[cfg(test)]
+    fn keys(path: &str, out: &mut Vec<String>) {
+        out.push(path.to_owned());
+    }
 }
 
 /// A setting that is written as one piece of text.
@@ -85,7 +94,7 @@ impl Reading {
     /// Reads one key of a table, if it is there.
     pub(super) fn key<T: Setting>(&mut self, table: &mut Table, key: &str) -> Option<T> {
         let node = table.get_mut(key)?;
-        self.path.push(key.to_owned());
+        self.path.push(segment(key).into_owned());
         let read = T::read(node, self);
         self.path.pop();
         read
@@ -116,24 +125,26 @@ impl Reading {
         if !advice.is_empty() {
             text = format!("{text}; {advice}");
         }
-        self.problems.push(Problem::stops(place(node), &self.path.join("."), text));
+        self.report(Problem::stops(place(node), &self.path.join("."), text));
         None
     }
 
+    fn report(&mut self, problem: Problem) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+
     fn unknown(&mut self, key: &str, value: &Value, known: &[&str]) {
-        let path: Vec<&str> =
-            self.path.iter().map(String::as_str).chain(std::iter::once(key)).collect();
-        let strict = path.first().is_some_and(|section| STRICT.contains(section));
+        let path = below(&self.path.join("."), &segment(key));
+        let section = self.path.first().map_or(key, String::as_str);
         let advice = match nearest(key, known) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("known here: {}", known.join(", ")),
+            None => format!("known here: {}", words(known.iter().copied())),
         };
-        self.problems.push(Problem {
-            place: place(value),
-            key: shortened(&path.join(".")),
-            text: format!("unknown key; {advice}"),
-            weight: if strict { Weight::Stops } else { Weight::Ignored },
-        });
+        let weight = if STRICT.contains(&section) { Weight::Stops } else { Weight::Ignored };
+        let text = format!("unknown key; {advice}");
+        self.report(Problem { weight, ..Problem::stops(place(value), &shortened(&path), text) });
     }
 }
 
@@ -183,6 +194,11 @@ impl<T: Setting> Setting for Option<T> {
         if let Some(value) = self {
             value.list(key, out);
         }
+    }
+
+    #[cfg(test)]
+    fn keys(path: &str, out: &mut Vec<String>) {
+        T::keys(path, out);
     }
 }
 
@@ -250,8 +266,13 @@ impl<K: Scalar + Ord, V: Setting> Setting for BTreeMap<K, V> {
 
     fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
         for (name, value) in self {
-            value.list(&format!("{key}.{}", name.text()), out);
+            value.list(&format!("{key}.{}", segment(&name.text())), out);
         }
+    }
+
+    #[cfg(test)]
+    fn keys(path: &str, out: &mut Vec<String>) {
+        V::keys(&format!("{path}.*"), out);
     }
 }
 
@@ -308,6 +329,22 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// A key as it stands in a path: in quotes where a bare one would not do.
+pub(super) fn segment(key: &str) -> Cow<'_, str> {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    if !key.is_empty() && key.bytes().all(bare) { key.into() } else { quoted(key).into() }
+}
+
+/// The path of a key below another.
+pub(super) fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// A few words as a person reads them.
+pub(super) fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST_QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -340,7 +377,7 @@ macro_rules! section {
 
         impl $crate::config::reading::Setting for $name {
             fn read(
-                node: &mut config::Value,
+                node: &mut ::config::Value,
                 at: &mut $crate::config::reading::Reading,
             ) -> Option<Self> {
                 let table = at.table(node, &[$(stringify!($key)),*])?;
@@ -351,8 +388,12 @@ macro_rules! section {
             }
 
             fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
-                let prefix = if key.is_empty() { String::new() } else { format!("{key}.") };
-                $(self.$key.list(&format!("{prefix}{}", stringify!($key)), out);)*
+                $(self.$key.list(&$crate::config::reading::below(key, stringify!($key)), out);)*
+            }
+
+            #[cfg(test)]
+            fn keys(path: &str, out: &mut Vec<String>) {
+                $(<$type>::keys(&$crate::config::reading::below(path, stringify!($key)), out);)*
             }
         }
     };
@@ -415,7 +456,7 @@ macro_rules! whole {
 
         impl $crate::config::reading::Setting for $name {
             fn read(
-                node: &mut config::Value,
+                node: &mut ::config::Value,
                 at: &mut $crate::config::reading::Reading,
             ) -> Option<Self> {
                 at.number(node, $from..=$to).and_then(|n| <$inner>::try_from(n).ok()).map(Self)

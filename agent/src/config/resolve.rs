@@ -7,7 +7,8 @@ use super::access::{Broker, BrokerKeys, Control, Device, Metrics, Network};
 use super::board::{
     Button, ButtonKeys, Output, OutputKeys, Panel, PanelKeys, Quiet, QuietKeys, Support,
 };
-use super::issuer::{Issuer, IssuerKeys, Owner};
+use super::issuer::{Issuer, IssuerKeys};
+use super::owner::Owner;
 use super::problem::{Place, Problem, Weight};
 use super::reading::section;
 use super::storage::Store;
@@ -76,13 +77,15 @@ pub(super) struct Resolve<'a> {
     pub(super) origins: &'a BTreeMap<String, String>,
     /// Named where a key was set nowhere.
     pub(super) fallback: &'a str,
+    /// Whether what is missing may stand in a file that is not at hand.
+    pub(super) partial: bool,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Resolve<'_> {
     /// Reports a key that must be set.
     pub(super) fn missing<T>(&mut self, key: &str, advice: &str) -> Option<T> {
-        self.wrong(key, &format!("missing; {advice}"))
+        if self.partial { None } else { self.wrong(key, &format!("missing; {advice}")) }
     }
 
     /// Reports something that stops the start.
@@ -119,10 +122,7 @@ impl Keys {
     /// The configuration; `None` where a problem was reported that leaves none.
     pub(super) fn resolve(self, at: &mut Resolve<'_>) -> Option<Config> {
         if !self.network.system_roots && self.network.ca_file.is_none() {
-            at.wrong::<()>(
-                "network.system_roots",
-                "found false without network.ca_file: no server would be trusted; set ca_file",
-            );
+            at.missing::<()>("network.ca_file", "with system_roots = false no server is trusted");
         }
         if self.store.tokens.path == self.store.spool.path {
             at.wrong::<()>("store.spool.path", "found the path of store.tokens; give it its own");
@@ -145,10 +145,9 @@ impl Keys {
             })
             .collect();
         if !any_panel && !lamps.is_empty() {
-            at.wrong::<()>(
-                "lamp",
-                "a lamp cannot show a code, and there is no panel; add [panel.NAME], such as \
-                 kind = \"serial\", or remove the lamp",
+            at.missing::<()>(
+                "panel",
+                "a lamp alone cannot show a code: add [panel.NAME] with a kind, or remove [lamp]",
             );
         }
         let buttons = self

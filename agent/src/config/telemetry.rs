@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use signpost_core::secret::Secret;
+
 use super::issuer::{Resource, Scope, SecretFile};
 use super::reading::{Scalar, choice, decimal, section};
-use super::value::{AbsPath, BaseUrl, Hidden, Listen, Proxy, Size, SocketPath, Span, Text, text};
+use super::value::{AbsPath, BaseUrl, Listen, Proxy, Size, SocketPath, Span, Text, text};
 
 section! {
     /// `[telemetry]`.
@@ -28,7 +30,7 @@ section! {
         /// A proxy for the backend alone.
         proxy: Option<Proxy>,
         /// Further request headers.
-        headers: BTreeMap<HeaderName, Hidden>,
+        headers: BTreeMap<HeaderName, Secret>,
         /// The same with the value in a file.
         header_files: BTreeMap<HeaderName, SecretFile>,
         /// Resource attributes added to everything that is sent.
@@ -44,7 +46,7 @@ section! {
         /// What becomes of records of an earlier owner.
         other_account: OtherAccount = OtherAccount::Hold,
         /// What becomes of records that arrived before anybody signed in.
-        unowned: Unowned = Unowned::Hold,
+        unowned: Unowned = Unowned::Device,
     }
 }
 
@@ -173,7 +175,7 @@ choice! {
 choice! {
     /// What becomes of records that arrived before anybody signed in.
     pub enum Unowned {
-        /// They go with the device's own credentials.
+        /// They go with the device's own credentials where it has some, else they wait.
         Device = "device",
         /// They go to the first owner.
         First = "first",

@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use url::{Host, Url};
+use signpost_core::issuer::is_acceptable_url;
+use signpost_core::secret::Secret;
+use url::Url;
 
 use super::reading::{Scalar, decimal};
 
@@ -70,34 +72,7 @@ text! {
         && !text.chars().any(char::is_control)
 }
 
-/// A text that never reaches a log, an error or a listing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// The secret, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    pub(super) fn new(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden")
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.0);
-    }
-}
-
-impl Scalar for Hidden {
+impl Scalar for Secret {
     const SECRET: bool = true;
 
     fn allowed() -> Cow<'static, str> {
@@ -107,7 +82,7 @@ impl Scalar for Hidden {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let printable = text.bytes().all(|b| (0x20..0x7f).contains(&b));
         let sized = (1..=4096).contains(&text.len());
-        if printable && sized { Ok(Self(text.to_owned())) } else { Err("") }
+        if printable && sized { Ok(Self::new(text)) } else { Err("") }
     }
 
     fn text(&self) -> String {
@@ -367,8 +342,7 @@ impl Scalar for HttpUrl {
             return Err("leave the part after # out");
         }
         match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if is_loopback(&url) => Ok(Self(url)),
+            _ if is_acceptable_url(url.as_str()) => Ok(Self(url)),
             "http" => Err("tokens would travel readable: use https://"),
             _ => Err(""),
         }
@@ -462,13 +436,4 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
         return Err("at most 2048 characters, without blanks");
     }
     Url::parse(text).ok().filter(Url::has_host).ok_or("")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
-    }
 }

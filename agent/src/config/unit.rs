@@ -1,0 +1,110 @@
+//! The systemd drop-in that opens exactly the configured devices to the agent, whose own unit
+//! allows none.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::board::{Button, Driver};
+use super::resolve::Config;
+use super::storage::KeySource;
+
+const STATE: [&str; 2] = ["/var/lib/signpost", "/run/signpost"];
+
+const HEADER: &str = "\
+# From `signpost config unit`: what the configuration needs beyond the unit itself.
+# Put it into /etc/systemd/system/signpost.service.d/devices.conf, then
+# systemctl daemon-reload && systemctl restart signpost
+[Service]
+";
+
+/// The drop-in; only its header where nothing is needed.
+pub fn unit(config: &Config) -> String {
+    let mut needs = Needs::default();
+    for panel in &config.panels {
+        match &panel.driver {
+            Driver::Terminal => {}
+            Driver::Serial { port, .. } => needs.device(port.as_path(), Some("dialout")),
+        }
+    }
+    for output in config.lamps.values().chain(&config.buzzer) {
+        needs.device(&Path::new("/dev").join(&output.line.chip), Some("gpio"));
+    }
+    for button in config.buttons.values() {
+        match button {
+            Button::Line { line, .. } => {
+                needs.device(&Path::new("/dev").join(&line.chip), Some("gpio"));
+            }
+            Button::Input { device, .. } => needs.device(device.as_path(), Some("input")),
+        }
+    }
+    for medium in [&config.store.tokens.path, &config.store.spool.path] {
+        // MTD devices belong to root: a udev rule has to hand them over.
+        let mtd = medium.as_path().to_string_lossy().starts_with("/dev/mtd");
+        needs.file(medium.as_path(), (!mtd).then_some("disk"));
+    }
+    if let Some(textfile) = &config.metrics.textfile {
+        needs.file(textfile.as_path(), None);
+    }
+    for key in std::iter::once(&config.store.key.sealing).chain(&config.store.key.opening) {
+        if let KeySource::Credential(name) = key {
+            needs.credentials.insert(name.to_string());
+        }
+    }
+    needs.to_text()
+}
+
+#[derive(Default)]
+struct Needs {
+    devices: BTreeSet<String>,
+    groups: BTreeSet<&'static str>,
+    folders: BTreeSet<String>,
+    credentials: BTreeSet<String>,
+}
+
+impl Needs {
+    fn device(&mut self, node: &Path, group: Option<&'static str>) {
+        self.devices.insert(word(node));
+        self.groups.extend(group);
+    }
+
+    /// A device node, or a file that is replaced or made in its folder.
+    fn file(&mut self, path: &Path, group: Option<&'static str>) {
+        if path.starts_with("/dev") {
+            self.device(path, group);
+        } else if let Some(folder) = path.parent()
+            && !STATE.iter().any(|state| folder.starts_with(state))
+        {
+            self.folders.insert(word(folder));
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let mut out = String::from(HEADER);
+        if !self.devices.is_empty() {
+            out.push_str("PrivateDevices=no\nDevicePolicy=closed\n");
+        }
+        for device in &self.devices {
+            out.push_str(&format!("DeviceAllow={device} rw\n"));
+        }
+        for group in &self.groups {
+            out.push_str(&format!("SupplementaryGroups={group}\n"));
+        }
+        for folder in &self.folders {
+            out.push_str(&format!("ReadWritePaths={folder}\n"));
+        }
+        for credential in &self.credentials {
+            out.push_str(&format!("LoadCredentialEncrypted={credential}\n"));
+        }
+        out
+    }
+}
+
+/// A path as one word of a unit file (systemd.syntax(7)): specifiers and quotes escaped.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string().replace('%', "%%");
+    if text.contains([' ', '"', '\'', '\\', ';']) {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        text
+    }
+}
