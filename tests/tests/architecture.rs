@@ -231,8 +231,9 @@ fn package_breaches(package: &Value) -> Vec<String> {
         if !import.starts_with("signpost") || dependency["kind"] == "dev" {
             continue;
         }
-        let optional = dependency["optional"] == true;
-        if !allowed.contains(&import) && !(optional && allowed.contains(&&*format!("{import}?"))) {
+        let mark = if dependency["optional"] == true { "?" } else { "" };
+        let marked = format!("{import}{mark}");
+        if !allowed.contains(&import) && !allowed.contains(&&*marked) {
             breaches.push(format!("{name} imports {import}"));
         }
         let plain = dependency["uses_default_features"] == false

@@ -1,0 +1,170 @@
+//! The agent as a program: started, asked and killed from outside.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::parts::{Backend, Issuer, RESOURCE, Stage, free_port};
+use super::running::{Running, until};
+
+/// What the device shows to a person.
+pub(crate) struct Pairing {
+    pub(crate) user_code: String,
+    pub(crate) verification_uri: String,
+    pub(crate) verification_uri_complete: String,
+}
+
+pub(crate) struct Agent {
+    running: Running,
+    configuration: PathBuf,
+    log: PathBuf,
+    runtime: PathBuf,
+    intake: SocketAddr,
+}
+
+impl Agent {
+    pub(crate) fn start(stage: &Stage, issuer: &Issuer, backend: &Backend) -> Self {
+        let intake = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let configuration =
+            stage.write("signpost.toml", &configuration(stage, issuer, backend, intake));
+        let log = stage.path("agent.log");
+        let runtime = stage.path("runtime");
+        fs::create_dir(&runtime).unwrap();
+        let running = run(&configuration, &runtime, &log);
+        Self { running, configuration, log, runtime, intake }
+    }
+
+    /// Where local programs deliver.
+    pub(crate) fn intake(&self) -> SocketAddr {
+        self.intake
+    }
+
+    pub(crate) fn kill(&mut self) {
+        assert_eq!(self.running.has_ended(), None, "the agent had ended by itself");
+        self.running.kill();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.running = run(&self.configuration, &self.runtime, &self.log);
+    }
+
+    pub(crate) fn wait_for_code(&self) -> Pairing {
+        let pairing = until("a code", 30, || {
+            self.status().map(|it| it["pairing"].clone()).filter(Value::is_object)
+        });
+        let text = |key: &str| pairing[key].as_str().unwrap().to_owned();
+        Pairing {
+            user_code: text("user_code"),
+            verification_uri: text("verification_uri"),
+            verification_uri_complete: text("verification_uri_complete"),
+        }
+    }
+
+    pub(crate) fn wait_for(&self, state: &str) {
+        until(&format!("state {state}"), 45, || self.status().filter(|it| it["state"] == state));
+    }
+
+    /// Waits until the issuer has refreshed once more and the agent says that it holds the result.
+    pub(crate) fn wait_for_next_refresh(&self, issuer: &Issuer) {
+        let held = || self.status().map(|it| it["grant"]["last_refresh_at"].clone());
+        let (refreshes, before) = (issuer.refreshes(), held());
+        until("a refresh", 30, || (issuer.refreshes() > refreshes).then_some(()));
+        until("the refreshed grant", 10, || {
+            held().filter(|it| !it.is_null() && Some(it) != before.as_ref())
+        });
+    }
+
+    pub(crate) fn sign_out(&self) {
+        let output = self.command(&["sign-out"]);
+        assert!(
+            output.status.success(),
+            "sign-out failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// What only panels may show is not in the log.
+    pub(crate) fn assert_silent_about(&self, words: &[&str]) {
+        let log = fs::read_to_string(&self.log).unwrap();
+        for word in words {
+            assert!(!log.contains(word), "the agent's log names {word}");
+        }
+    }
+
+    /// None while it does not answer.
+    fn status(&self) -> Option<Value> {
+        let output = self.command(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        program().args(arguments).arg("--config").arg(&self.configuration).output().unwrap()
+    }
+}
+
+fn run(configuration: &Path, runtime: &Path, log: &Path) -> Running {
+    let mut command = program();
+    command.arg("run").arg("--config").arg(configuration).env("RUNTIME_DIRECTORY", runtime);
+    Running::start("the agent", &mut command, log)
+}
+
+/// The agent that was built with this test, or the one that SIGNPOST_BIN names.
+fn program() -> Command {
+    let built = || {
+        let test = std::env::current_exe().unwrap();
+        test.parent().and_then(|deps| deps.parent()).unwrap().join("signpost")
+    };
+    let path = std::env::var_os("SIGNPOST_BIN").map_or_else(built, PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --workspace --bins --tests",
+        path.display()
+    );
+    Command::new(path)
+}
+
+fn configuration(stage: &Stage, issuer: &Issuer, backend: &Backend, intake: SocketAddr) -> String {
+    let path = |name: &str| format!("{:?}", stage.path(name));
+    format!(
+        r#"
+[device]
+id = "greenhouse-7"
+
+[issuer]
+url = "{issuer}"
+client_id = "signpost"
+scopes = ["openid", "offline_access", "telemetry.write"]
+resource = "{RESOURCE}"
+
+[network]
+ca_file = {ca}
+system_roots = false
+
+[store]
+tokens = {{ path = {tokens}, size = "64 KiB" }}
+spool = {{ path = {spool}, size = "8 MiB" }}
+key = "file:{key}"
+
+[telemetry]
+endpoint = "{endpoint}"
+listen = ["{intake}"]
+
+[broker]
+socket = {broker}
+
+[control]
+socket = {control}
+"#,
+        issuer = issuer.url,
+        ca = path("ca.pem"),
+        tokens = path("tokens.flash"),
+        spool = path("spool.flash"),
+        key = stage.write("key", &"5a".repeat(32)).display(),
+        endpoint = backend.endpoint,
+        broker = path("token.sock"),
+        control = path("control.sock"),
+    )
+}

@@ -1,0 +1,103 @@
+//! The agent among real parts: oidc-provider signs the device in over TLS and rotates its tokens every few seconds, a
+//! person (or Chromium) follows the real pages, the OpenTelemetry SDK for Python sends, a backend checks each token.
+//!
+//! `tests/run real browser` installs what these tests need, and runs them.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "all of it is a test, among real programs and in real time"
+)]
+
+mod agent;
+mod parts;
+mod running;
+
+use agent::Agent;
+use parts::{ACCOUNT, Backend, Issuer, Person, Sender, Stage};
+use running::until;
+
+/// Refreshes that happen in the ordinary course, beside those that a restart brings.
+const REFRESHES: usize = 3;
+
+#[test]
+#[ignore = "needs packages from npm and PyPI: tests/run real"]
+fn with_real_issuer_a_device_stays_signed_in_and_loses_nothing() {
+    let stage = Stage::set();
+    let issuer = Issuer::start(&stage);
+    let mut backend = Backend::start(&stage, &issuer);
+    let mut agent = Agent::start(&stage, &issuer, &backend);
+
+    let pairing = agent.wait_for_code();
+    Person::follows_the_pages(&stage, &pairing);
+    agent.wait_for("online");
+
+    let sender = Sender::start(&stage, agent.intake());
+    sender.wait_for_more(20);
+
+    // From here on nobody is present. A kill at any moment after a refresh has been told must not cost the sign-in.
+    agent.wait_for_next_refresh(&issuer);
+    agent.kill();
+    agent.start_again();
+    agent.wait_for("online");
+
+    backend.stop();
+    sender.wait_for_more(60);
+    agent.wait_for_next_refresh(&issuer);
+    agent.kill();
+    agent.start_again();
+    sender.wait_for_more(60);
+    backend.start_again();
+
+    let restarts = 2;
+    until("refreshes", 60, || (issuer.refreshes() >= REFRESHES + restarts).then_some(()));
+    let sent = sender.finish();
+    for (signal, last) in &sent {
+        until(&format!("all {last} of {signal}"), 60, || {
+            backend.journal().has_all(signal, *last).then_some(())
+        });
+    }
+
+    let journal = backend.journal();
+    for (signal, last) in &sent {
+        assert!(*last > 0, "the program sent no {signal}");
+        journal.assert_in_order(signal, *last);
+    }
+    journal.assert_all_of(ACCOUNT);
+    assert_eq!(journal.refusals(), Vec::<String>::new());
+    assert!(journal.tokens() > REFRESHES, "{} tokens were used", journal.tokens());
+    assert_eq!(
+        issuer.times("device_authorization"),
+        1,
+        "the device asked somebody to sign in again"
+    );
+    assert_eq!(issuer.surprises(), Vec::<String>::new());
+
+    agent.sign_out();
+    until("revocation", 20, || (issuer.times("revoked") > 0).then_some(()));
+    agent.assert_silent_about(&[&pairing.user_code, ACCOUNT]);
+}
+
+#[test]
+#[ignore = "needs Chromium and packages from npm and PyPI: tests/run browser"]
+fn with_real_browser_a_person_types_the_code_and_telemetry_arrives() {
+    let stage = Stage::set();
+    let issuer = Issuer::start(&stage);
+    let backend = Backend::start(&stage, &issuer);
+    let agent = Agent::start(&stage, &issuer, &backend);
+
+    Person::uses_a_browser(&stage, &agent.wait_for_code());
+    agent.wait_for("online");
+
+    let sender = Sender::start(&stage, agent.intake());
+    sender.wait_for_more(20);
+    let sent = sender.finish();
+    for (signal, last) in &sent {
+        until(&format!("all {last} of {signal}"), 60, || {
+            backend.journal().has_all(signal, *last).then_some(())
+        });
+    }
+    backend.journal().assert_all_of(ACCOUNT);
+}
