@@ -20,7 +20,7 @@ use crate::{
     time::{Boot, Now},
     wire::{self, Trouble},
 };
-use alloc::{collections::VecDeque, format, string::String, vec::Vec};
+use alloc::{borrow::Cow, collections::VecDeque, format, string::String, vec::Vec};
 use core::time::Duration;
 use fastrand::Rng;
 
@@ -58,7 +58,7 @@ pub struct DeliveryConfig {
     /// The token to send with.
     pub key: TokenKey,
     /// Further headers.
-    pub headers: Vec<(&'static str, Secret)>,
+    pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// Records that arrived before anyone signed in go with the first user's token.
     pub unowned_with_first: bool,
 }
@@ -459,8 +459,11 @@ impl Delivery {
 
     fn request(&self, batch: &Batch, access: &AccessToken) -> Request {
         let mut headers = self.config.headers.clone();
-        headers.push(("authorization", Secret::new(format!("Bearer {}", access.token.expose()))));
-        headers.push(("idempotency-key", Secret::new(batch.idempotency_key())));
+        headers.push((
+            "authorization".into(),
+            Secret::new(format!("Bearer {}", access.token.expose())),
+        ));
+        headers.push(("idempotency-key".into(), Secret::new(batch.idempotency_key())));
         Request {
             peer: Peer::Telemetry,
             url: format!("{}{}", self.config.endpoint, batch.signal.path()),

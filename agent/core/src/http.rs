@@ -1,7 +1,7 @@
 //! One HTTP exchange as values: what to send, and the three ways in which it can end.
 
 use crate::secret::Secret;
-use alloc::{string::String, vec::Vec};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 
 /// The most that is read of a reply's body; what is longer counts as lost.
@@ -27,7 +27,7 @@ pub struct Request {
     /// Where to; `https`, or `http` to a loopback address.
     pub url: String,
     /// Header names in lower case, and values.
-    pub headers: Vec<(&'static str, Secret)>,
+    pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// `None`: GET. Otherwise POST with this body.
     pub body: Option<Body>,
 }
@@ -131,7 +131,7 @@ mod tests {
         let request = Request {
             peer: Peer::Issuer,
             url: "https://idp.example/token".to_string(),
-            headers: vec![("authorization", Secret::new("Basic c2VjcmV0"))],
+            headers: vec![("authorization".into(), Secret::new("Basic c2VjcmV0"))],
             body: Some(Body::Form(Secret::new("refresh_token=rt-secret"))),
         };
         let reply = Reply { status: 200, headers: vec![], body: b"{\"access_token\":1}".to_vec() };

@@ -474,12 +474,12 @@ impl Session {
         let issuer = &self.config.issuer;
         let mut pairs = pairs.to_vec();
         pairs.push(("client_id", &issuer.client_id));
-        let mut headers = Vec::from([("accept", Secret::new("application/json"))]);
+        let mut headers = Vec::from([("accept".into(), Secret::new("application/json"))]);
         match &issuer.client_auth {
             ClientAuth::None => {}
             ClientAuth::SecretPost(secret) => pairs.push(("client_secret", secret.expose())),
             ClientAuth::SecretBasic(secret) => {
-                headers.push(("authorization", basic_header(&issuer.client_id, secret)));
+                headers.push(("authorization".into(), basic_header(&issuer.client_id, secret)));
             }
         }
         let body = Some(Body::Form(form(&pairs)));

@@ -393,7 +393,7 @@ macro_rules! section {
 
             #[cfg(test)]
             fn keys(path: &str, out: &mut Vec<String>) {
-                $(<$type>::keys(&$crate::config::reading::below(path, stringify!($key)), out);)*
+                $(<$type as $crate::config::reading::Setting>::keys(&$crate::config::reading::below(path, stringify!($key)), out);)*
             }
         }
     };

@@ -59,7 +59,7 @@ impl Session {
         let Some(issuer) = self.config.issuer.url.as_deref().filter(|_| due) else { return };
         let [appended, inserted] = discovery_urls(issuer);
         let url = if self.discovery.address == 0 { appended } else { inserted };
-        let headers = Vec::from([("accept", Secret::new("application/json"))]);
+        let headers = Vec::from([("accept".into(), Secret::new("application/json"))]);
         self.send(Activity::Discovery, Request { peer: Peer::Issuer, url, headers, body: None });
     }
 

@@ -1,0 +1,205 @@
+//! The ports between the [`Driver`](crate::driver::Driver) and everything that blocks, listens or
+//! draws: each is submit and complete, as values. The binary serves them with tokio and threads,
+//! the simulated world from a seed; nothing else may stand in for a part of the agent.
+//!
+//! Whoever serves them MUST complete every [`Submit::Http`], [`Submit::Storage`] exactly once.
+//! Storage jobs are done in the order of their submission, but for [`Job::is_urgent`] ones, which
+//! overtake the others.
+
+use crate::{records::Envelope, status::Status};
+use signpost_core::{
+    delivery::{Batch, Dropped, Note, Queue},
+    http::{Outcome, Request},
+    otlp::Signal,
+    owner::OwnerId,
+    session::{AccessToken, Event, PendingSignIn, RequestId, SessionRecord, TokenKey},
+    wire::Metadata,
+};
+use signpost_hal::screen::Screen;
+use std::time::Duration;
+
+/// Something that the driver wants done.
+#[derive(Debug)]
+pub enum Submit {
+    /// Carry out this exchange; answer with [`Complete::Http`].
+    Http(HttpId, Request),
+    /// Do this on flash; answer with [`Complete::Storage`].
+    Storage(Job),
+    /// Keep this in the runtime folder (`None`: remove it) until the board restarts.
+    Runtime(Option<PendingSignIn>),
+    /// Show this on every panel, and forget it.
+    Screen(Screen),
+    /// Write this to the journal.
+    Journal(Entry),
+    /// Answer this caller.
+    Answer(CallerId, Answer),
+}
+
+/// Something that happened at a port.
+#[derive(Debug)]
+pub enum Complete {
+    /// An exchange ended.
+    Http(HttpId, Outcome),
+    /// A job ended.
+    Storage(Done),
+    /// A local program wants something; answered by [`Submit::Answer`].
+    Call(CallerId, Call),
+    /// A local program no longer waits for its answer.
+    Gone(CallerId),
+}
+
+/// Names one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HttpId {
+    /// With the issuer.
+    Session(RequestId),
+    /// With the telemetry backend.
+    Delivery(u64),
+}
+
+/// Names one waiting local program; chosen by whoever serves the sockets, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallerId(pub u64);
+
+/// What local programs and people can ask for.
+#[derive(Debug)]
+pub enum Call {
+    /// An access token that is good for at least `min_ttl` more.
+    Token {
+        /// Which.
+        key: TokenKey,
+        /// For how long at least.
+        min_ttl: Duration,
+    },
+    /// How it stands; `private`: with code, address and account, for the control socket only.
+    Status {
+        /// Whether the caller may see code, address and account.
+        private: bool,
+    },
+    /// Start a sign-in, or join the one under way.
+    SignIn,
+    /// Forget the user; answered when flash knows.
+    SignOut,
+    /// Take in telemetry; answered when it is durable.
+    Accept {
+        /// What it is.
+        signal: Signal,
+        /// A validated export request, in protobuf and uncompressed.
+        body: Vec<u8>,
+    },
+}
+
+/// The answers to [`Call`]s.
+#[derive(Debug)]
+pub enum Answer {
+    /// The access token, and how long it is good.
+    Token(AccessToken, Option<Duration>),
+    /// How it stands.
+    Status(Box<Status>),
+    /// Done, and durable where it has to be.
+    Done,
+    /// Nobody is signed in.
+    SignInNeeded,
+    /// The issuer refuses a token of this kind.
+    Refused,
+    /// Not now; worth another try after this time.
+    TryLater(Duration),
+    /// Flash failed.
+    NotSaved,
+}
+
+/// A line for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// From the session.
+    Session(Event),
+    /// From delivery.
+    Delivery(Note),
+}
+
+/// Work for the storage thread.
+#[derive(Debug)]
+pub enum Job {
+    /// Make the session's record durable.
+    SaveRecord(u64, SessionRecord),
+    /// Keep the issuer's metadata.
+    SaveMetadata(Metadata),
+    /// Append to a queue; durable when done.
+    Append(Queue, Vec<Envelope>),
+    /// Read the head of a queue and freeze it.
+    Read {
+        /// Which queue.
+        queue: Queue,
+        /// At most so many records, one at least.
+        max_records: u32,
+        /// At most so many bytes, but one record at least.
+        max_bytes: u32,
+        /// Freeze anew, even where a longer batch was frozen.
+        refreeze: bool,
+    },
+    /// Make the report of what was dropped durable, then remove from a queue's head.
+    Settle {
+        /// Which queue.
+        queue: Queue,
+        /// Up to and with this sequence number.
+        up_to: u64,
+        /// What is to be reported.
+        dropped: Option<Dropped>,
+        /// When that was.
+        at: crate::records::Arrival,
+    },
+    /// Destroy an owner's key, and with it what waits in their queues; superseded tokens go, too.
+    Forget(OwnerId),
+}
+
+impl Job {
+    /// Whether it overtakes what is not: a rotated token must not wait for telemetry.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self, Self::SaveRecord(..))
+    }
+}
+
+/// How a [`Job`] ended.
+#[derive(Debug)]
+pub struct Done {
+    /// What came of it.
+    pub result: JobResult,
+    /// What the spool holds now.
+    pub stock: Stock,
+}
+
+/// What came of a [`Job`].
+#[derive(Debug)]
+pub enum JobResult {
+    /// The record of this version is durable, or not.
+    Record(u64, Result<(), StorageTrouble>),
+    /// The metadata is kept, or not.
+    Metadata(Result<(), StorageTrouble>),
+    /// The records are durable, or none of them is.
+    Appended(Result<(), StorageTrouble>),
+    /// The head of the queue, `None` where it is empty.
+    Batch(Result<Option<Batch>, StorageTrouble>),
+    /// The removal is durable, or not.
+    Settled(Result<(), StorageTrouble>),
+    /// Key and queues are gone: how many records were lost with them.
+    Forgotten(Result<u64, StorageTrouble>),
+}
+
+/// Why flash did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageTrouble {
+    /// No room: comes right when something was delivered.
+    Full,
+    /// The medium fails.
+    Failed,
+}
+
+/// What the spool holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Queues that hold records, with how many and how many bytes.
+    pub queues: Vec<(Queue, u64, u64)>,
+    /// Bytes that can be held in all.
+    pub capacity: u64,
+}

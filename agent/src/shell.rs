@@ -1,0 +1,4 @@
+//! The agent's shell of I/O: it serves the ports of the [`Driver`](crate::driver::Driver) with
+//! tokio, threads and sockets, and decides nothing itself.
+
+pub mod calls;
