@@ -1,0 +1,139 @@
+//! Keys, and the sealing of what lies on flash: XChaCha20-Poly1305 under random nonces.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use chacha20poly1305::aead::{AeadInPlace, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+const NONCE: usize = 24;
+const TAG: usize = 16;
+/// Bytes that sealing adds.
+pub(crate) const SEALING: usize = NONCE + TAG;
+
+/// Fills a buffer with random bytes of the system; nonces and keys come from it.
+pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The keys from outside under which a store's own key is wrapped.
+///
+/// The first wraps, the others only open: a store that one of them opened is wrapped anew.
+#[derive(Clone)]
+pub struct OuterKeys {
+    keys: Vec<SealKey>,
+    binding: Vec<u8>,
+}
+
+impl OuterKeys {
+    /// Wraps and opens with `key`.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { keys: alloc::vec![SealKey::from_bytes(key)], binding: Vec::new() }
+    }
+
+    /// Opens with `key`, too.
+    #[must_use]
+    pub fn or(mut self, key: [u8; 32]) -> Self {
+        self.keys.push(SealKey::from_bytes(key));
+        self
+    }
+
+    /// Ties the store to `device` (a serial number, a machine id): with the same key on
+    /// another device it is foreign.
+    #[must_use]
+    pub fn bound_to(mut self, device: &[u8]) -> Self {
+        self.binding = device.to_vec();
+        self
+    }
+
+    pub(crate) fn wrap(&self, key: &SealKey, ad: &[u8], entropy: &mut Entropy) -> Vec<u8> {
+        let ad = [ad, &self.binding].concat();
+        let mut out = Vec::new();
+        self.keys[0].seal(&*key.0, &ad, entropy, &mut out);
+        out
+    }
+
+    /// The wrapped key and the number of the outer key that opened it.
+    pub(crate) fn unwrap(&self, wrapped: &[u8], ad: &[u8]) -> Option<(SealKey, usize)> {
+        let ad = [ad, &self.binding].concat();
+        self.keys.iter().enumerate().find_map(|(number, outer)| {
+            let bytes = outer.open(wrapped, &ad)?;
+            let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?);
+            Some((SealKey(key), number))
+        })
+    }
+}
+
+impl fmt::Debug for OuterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OuterKeys({})", self.keys.len())
+    }
+}
+
+/// The key that seals one queue's records. Destroying every copy makes them unreadable.
+pub type QueueKey = SealKey;
+
+/// A 32-byte key; wiped from memory when dropped, never shown.
+#[derive(Clone)]
+pub struct SealKey(Zeroizing<[u8; 32]>);
+
+impl SealKey {
+    /// A new random key.
+    pub fn random(entropy: &mut Entropy) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        entropy(&mut *key);
+        Self(key)
+    }
+
+    /// The key with these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, to keep them in a token store.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Appends nonce, sealed `plain` and tag to `out`.
+    pub(crate) fn seal(&self, plain: &[u8], ad: &[u8], entropy: &mut Entropy, out: &mut Vec<u8>) {
+        let mut nonce = [0; NONCE];
+        entropy(&mut nonce);
+        // No plain bytes are left behind in a buffer that was outgrown.
+        out.reserve(plain.len() + SEALING);
+        out.extend(nonce);
+        let from = out.len();
+        out.extend(plain);
+        let sealed = self.cipher().encrypt_in_place_detached(
+            XNonce::from_slice(&nonce),
+            ad,
+            &mut out[from..],
+        );
+        match sealed {
+            Ok(tag) => out.extend(tag),
+            // Fails above 256 GiB alone. A zero tag would be refused when opened.
+            Err(_) => out[from..].fill(0),
+        }
+    }
+
+    /// What was sealed, or `None` if key, associated data or bytes are others.
+    pub(crate) fn open(&self, sealed: &[u8], ad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE)?;
+        let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG)?)?;
+        let mut plain = Zeroizing::new(body.to_vec());
+        self.cipher()
+            .decrypt_in_place_detached(XNonce::from_slice(nonce), ad, &mut plain, tag.into())
+            .ok()?;
+        Some(plain)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new((&*self.0).into())
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(..)")
+    }
+}

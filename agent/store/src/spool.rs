@@ -1,0 +1,772 @@
+//! The spool: first-in first-out queues over one pool of segments.
+//!
+//! A segment belongs to one queue at a time. Which queues there are and how far each was
+//! removed stands in the *ledger*, one segment whose first unit is a snapshot. When it is
+//! full or torn, a new snapshot goes to another segment and the old one is free again; one
+//! segment of the pool is always kept back for that, so that a full spool can be drained.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use signpost_hal::flash::{Flash, FlashError};
+
+use crate::log::{
+    Header, Kind, Log, Part, Place, QueueSegment, VERSION, push_varint, take_varint, varint_len,
+};
+use crate::seal::{Entropy, QueueKey, SEALING};
+use crate::{OpenError, StoreError};
+
+mod ledger;
+mod mount;
+
+/// Queues that a spool can have at a time.
+pub const MAX_QUEUES: usize = 16;
+/// Bytes of a queue's cursor at most.
+pub const MAX_CURSOR: usize = 64;
+/// Bytes of a record at most; in a small spool a quarter of it.
+pub const MAX_RECORD: usize = 4 << 20;
+
+/// Records are sealed together up to so many bytes, or so many records.
+const UNIT_BYTES: usize = 60 << 10;
+const UNIT_RECORDS: usize = 1000;
+const SEGMENT_MIN: u32 = 4096;
+const SEGMENTS_MIN: u16 = 4;
+const SEGMENTS: u32 = 128;
+const FREE: u8 = 255;
+const LEDGER: u8 = 254;
+
+/// A queue's name, of the caller's choosing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueName(pub [u8; 20]);
+
+impl fmt::Debug for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("QueueName(")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+/// What [`Spool::open`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolOpened {
+    /// The medium was blank: a new spool was begun.
+    pub fresh: bool,
+    /// The ledger was damaged. Queues were put together from their records: removed records
+    /// and dropped queues may be back, cursors are empty.
+    pub ledger_lost: bool,
+}
+
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Records that are not removed.
+    pub records: u64,
+    /// Bytes of the medium that they take, in whole segments.
+    pub bytes: u64,
+    /// Sequence number of the oldest record, or `next_seq` if there is none.
+    pub first_seq: u64,
+    /// Sequence number that the next record gets.
+    pub next_seq: u64,
+}
+
+/// Records that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The first of them.
+    pub first: u64,
+    /// The first behind them.
+    pub next: u64,
+}
+
+impl Dropped {
+    /// How many.
+    pub fn records(&self) -> u64 {
+        self.next - self.first
+    }
+}
+
+/// Up to [`MAX_QUEUES`] queues of records, each sealed under a key that the caller keeps.
+///
+/// Without its key a queue can be counted, shortened and dropped, and not read. Changes are
+/// durable when the call returns; records come back in order until they are removed.
+pub struct Spool<F> {
+    log: Log<F>,
+    entropy: Entropy,
+    queues: Vec<Option<Queue>>,
+    /// Slot of the queue that each segment belongs to, [`FREE`] or [`LEDGER`].
+    owner: Vec<u8>,
+    /// `seq` of each segment.
+    seqs: Vec<u32>,
+    /// Highest `seq` that was ever programmed, as far as is known.
+    seq: u32,
+    /// The segment that was filled last.
+    last: u16,
+    /// Where the ledger's next unit may begin.
+    ledger: Option<Place>,
+    /// A queue, and where the unit begins that holds a record of it: reading goes on there.
+    mark: Option<(u8, u64, Place)>,
+}
+
+#[derive(Clone, Debug)]
+struct Queue {
+    name: QueueName,
+    birth: u32,
+    /// First record that is not removed.
+    first: u64,
+    next: u64,
+    /// Where the next unit may begin in the newest segment.
+    head: Option<Place>,
+    cursor: Vec<u8>,
+}
+
+impl<F: Flash> Spool<F> {
+    /// Opens the spool on `flash`, or begins one if it is blank. Takes no key: compare
+    /// [`id`](Self::id) with the one kept beside the keys to tell a foreign spool.
+    ///
+    /// # Errors
+    /// [`OpenError::is_set_aside`] tells when to set the content aside and begin anew.
+    pub fn open(flash: F, entropy: Entropy) -> Result<(Self, SpoolOpened), OpenError> {
+        mount::open(flash, entropy)
+    }
+
+    /// The random number that tells this spool from any other.
+    pub fn id(&self) -> [u8; 8] {
+        self.log.store()
+    }
+
+    /// The queues there are, in no order.
+    pub fn queues(&self) -> impl Iterator<Item = QueueName> {
+        self.queues.iter().flatten().map(|queue| queue.name)
+    }
+
+    /// What `queue` holds; `None` if there is no such queue.
+    pub fn stats(&self, queue: QueueName) -> Option<Stats> {
+        let slot = self.slot(queue)?;
+        let q = self.queues[slot].as_ref()?;
+        let segments = self.owner.iter().filter(|&&o| usize::from(o) == slot).count() as u64;
+        Some(Stats {
+            records: q.next - q.first,
+            bytes: segments * u64::from(self.log.segment()),
+            first_seq: q.first,
+            next_seq: q.next,
+        })
+    }
+
+    /// Bytes of the medium that records can still take, in whole segments.
+    pub fn free(&self) -> u64 {
+        self.available(None) as u64 * u64::from(self.log.segment())
+    }
+
+    /// Bytes of the medium that records can take in all.
+    pub fn capacity(&self) -> u64 {
+        u64::from(self.log.count() - 2) * u64::from(self.log.segment())
+    }
+
+    /// The longest record that this spool takes, in bytes.
+    pub fn max_record(&self) -> usize {
+        MAX_RECORD.min(self.capacity() as usize / 4)
+    }
+
+    /// Adds `records` to the end of `queue`, making it if there is none, and returns their
+    /// sequence numbers. They are sealed and become durable together, up to 60 KiB at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] before anything is written. After [`StoreError::Flash`] a part
+    /// of the records may be in the queue; it still takes and gives others.
+    pub fn append(
+        &mut self,
+        queue: QueueName,
+        key: &QueueKey,
+        records: &[&[u8]],
+    ) -> Result<Range<u64>, StoreError> {
+        let limit = self.max_record();
+        if records.iter().any(|record| record.len() > limit) {
+            return Err(StoreError::TooLong { limit });
+        }
+        let slot = match self.slot(queue) {
+            Some(slot) => slot,
+            None => self.create(queue)?,
+        };
+        let units = units(records);
+        self.make_room(slot, &units)?;
+        let from = self.queue(slot)?.next;
+        for unit in units {
+            self.append_unit(slot, key, unit)?;
+        }
+        Ok(from..self.queue(slot)?.next)
+    }
+
+    /// Records of `queue` from `from` on (or from its oldest one on), with their sequence
+    /// numbers: at most `max_records`, and at most `max_bytes` of them unless the first one
+    /// alone is longer. Empty at the end of the queue.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedRecords`] or [`StoreError::Unreadable`] if the first of them
+    /// cannot be read; those behind can.
+    pub fn read(
+        &mut self,
+        queue: QueueName,
+        key: &QueueKey,
+        from: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let from = from.max(self.queue(slot)?.first);
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        let mut wanted = from;
+        while wanted < self.queue(slot)?.next && out.len() < max_records {
+            let (first, records) = match self.read_unit(slot, key, wanted) {
+                Ok(unit) => unit,
+                Err(error) if out.is_empty() => return Err(error),
+                Err(_) => break,
+            };
+            for (seq, record) in (first..).zip(records) {
+                if seq < wanted {
+                    continue;
+                }
+                if out.len() == max_records || (!out.is_empty() && bytes + record.len() > max_bytes)
+                {
+                    return Ok(out);
+                }
+                bytes += record.len();
+                out.push((seq, record));
+                wanted = seq + 1;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Removes the records of `queue` up to and including `up_to`; those removed stay so.
+    ///
+    /// # Errors
+    /// [`StoreError::NoQueue`], or what the medium says. Never for want of room.
+    pub fn remove(&mut self, queue: QueueName, up_to: u64) -> Result<(), StoreError> {
+        let cursor = self.cursor(queue).map(<[u8]>::to_vec).ok_or(StoreError::NoQueue)?;
+        self.remove_and_set_cursor(queue, up_to, &cursor)
+    }
+
+    /// The caller's few bytes for `queue`, empty at first; `None` if there is no such queue.
+    pub fn cursor(&self, queue: QueueName) -> Option<&[u8]> {
+        let slot = self.slot(queue)?;
+        self.queues[slot].as_ref().map(|q| q.cursor.as_slice())
+    }
+
+    /// Keeps `cursor` for `queue`, making it if there is none. Not sealed: numbers, no secrets.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] above [`MAX_CURSOR`] bytes; else as [`remove`](Self::remove).
+    pub fn set_cursor(&mut self, queue: QueueName, cursor: &[u8]) -> Result<(), StoreError> {
+        if self.slot(queue).is_none() {
+            self.create(queue)?;
+        }
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let first = self.queue(slot)?.first;
+        self.settle(slot, first, cursor)
+    }
+
+    /// [`remove`](Self::remove) and [`set_cursor`](Self::set_cursor) as one: after a cut
+    /// both have happened or neither.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn remove_and_set_cursor(
+        &mut self,
+        queue: QueueName,
+        up_to: u64,
+        cursor: &[u8],
+    ) -> Result<(), StoreError> {
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let q = self.queue(slot)?;
+        let first = up_to.saturating_add(1).clamp(q.first, q.next);
+        self.settle(slot, first, cursor)
+    }
+
+    /// Gives up the oldest segment of `queue` and the records that begin in it.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn drop_oldest_segment(&mut self, queue: QueueName) -> Result<Dropped, StoreError> {
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let chain = self.chain(slot);
+        let (first, end) = (self.queue(slot)?.first, self.queue(slot)?.next);
+        let mut next = end;
+        for index in chain.iter().skip(1) {
+            let begins = self.first_of(*index)?.unwrap_or(end);
+            if begins > first {
+                next = begins.min(end);
+                break;
+            }
+        }
+        let cursor = self.queue(slot)?.cursor.clone();
+        self.settle(slot, next, &cursor)?;
+        Ok(Dropped { first, next })
+    }
+
+    /// Drops `queue` with all its records; one that does not exist is dropped already.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn drop_queue(&mut self, queue: QueueName) -> Result<(), StoreError> {
+        let Some(slot) = self.slot(queue) else { return Ok(()) };
+        self.save(slot, None)?;
+        self.queues[slot] = None;
+        self.owner.iter_mut().filter(|o| usize::from(**o) == slot).for_each(|o| *o = FREE);
+        Ok(())
+    }
+
+    /// Drops all queues and makes what is left of them unreadable: erased, or, on media that
+    /// overwrite, without the headers that lead to the records (which their keys seal).
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn wipe(&mut self) -> Result<(), StoreError> {
+        for queue in self.queues().collect::<Vec<_>>() {
+            self.drop_queue(queue)?;
+        }
+        self.snapshot(&[])?;
+        for index in 0..self.log.count() {
+            if self.owner[usize::from(index)] == FREE {
+                self.log.destroy(index, 1)?;
+            }
+        }
+        Ok(self.log.sync()?)
+    }
+
+    fn slot(&self, name: QueueName) -> Option<usize> {
+        self.queues.iter().position(|q| q.as_ref().is_some_and(|q| q.name == name))
+    }
+
+    fn queue(&self, slot: usize) -> Result<&Queue, StoreError> {
+        self.queues.get(slot).and_then(Option::as_ref).ok_or(StoreError::NoQueue)
+    }
+
+    fn create(&mut self, name: QueueName) -> Result<usize, StoreError> {
+        let slot = match self.queues.iter().position(Option::is_none) {
+            Some(slot) => slot,
+            None if self.queues.len() < MAX_QUEUES => {
+                self.queues.push(None);
+                self.queues.len() - 1
+            }
+            None => return Err(StoreError::TooManyQueues),
+        };
+        // No segment has this number yet, so none of an older queue counts as this one's.
+        let birth = self.seq.checked_add(1).ok_or(StoreError::Full)?;
+        let queue = Queue { name, birth, first: 0, next: 0, head: None, cursor: Vec::new() };
+        self.save(slot, Some(&queue))?;
+        self.queues[slot] = Some(queue);
+        Ok(slot)
+    }
+
+    /// Makes a new first record and cursor durable and frees what that frees.
+    fn settle(&mut self, slot: usize, first: u64, cursor: &[u8]) -> Result<(), StoreError> {
+        if cursor.len() > MAX_CURSOR {
+            return Err(StoreError::Invalid);
+        }
+        let old = self.queue(slot)?;
+        if old.first == first && old.cursor == cursor {
+            return Ok(());
+        }
+        let new = Queue { first, cursor: cursor.to_vec(), ..old.clone() };
+        self.save(slot, Some(&new))?;
+        self.queues[slot] = Some(new);
+        let chain = self.chain(slot);
+        for pair in chain.windows(2) {
+            // A header that cannot be read keeps its segment until a later one can.
+            match self.first_of(pair[1]) {
+                Ok(Some(begins)) if begins > first => break,
+                Ok(Some(_)) => self.release(slot, pair[1]),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the segments of a queue that come before segment `index`.
+    fn release(&mut self, slot: usize, index: u16) {
+        let seq = self.seqs[usize::from(index)];
+        for (owner, of) in self.owner.iter_mut().zip(&self.seqs) {
+            if usize::from(*owner) == slot && *of < seq {
+                *owner = FREE;
+            }
+        }
+    }
+
+    /// A queue's segments, oldest first.
+    fn chain(&self, slot: usize) -> Vec<u16> {
+        let owned = |index: &u16| usize::from(self.owner[usize::from(*index)]) == slot;
+        let mut chain: Vec<u16> = (0..self.log.count()).filter(owned).collect();
+        chain.sort_unstable_by_key(|index| self.seqs[usize::from(*index)]);
+        chain
+    }
+
+    /// The first record that begins in a queue's segment; `None` if its header is damaged.
+    fn first_of(&mut self, index: u16) -> Result<Option<u64>, FlashError> {
+        let seq = self.seqs[usize::from(index)];
+        Ok(match self.log.header(index)? {
+            Some(Header { kind: Kind::Queue(queue), seq: of, .. }) if of == seq => {
+                Some(queue.first)
+            }
+            Some(_) | None => None,
+        })
+    }
+
+    /// Segments that records can take, those of other drained queues included.
+    fn available(&self, slot: Option<usize>) -> usize {
+        let free = self.owner.iter().filter(|&&owner| owner == FREE).count();
+        let drained = |&&owner: &&u8| {
+            let owner = usize::from(owner);
+            Some(owner) != slot
+                && self.queues.get(owner).and_then(Option::as_ref).is_some_and(Queue::is_drained)
+        };
+        (free + self.owner.iter().filter(drained).count()).saturating_sub(1)
+    }
+
+    /// Checks that `units` fit, and takes segments from drained queues if it needs to.
+    fn make_room(&mut self, slot: usize, units: &[&[&[u8]]]) -> Result<(), StoreError> {
+        let mut head = self.queue(slot)?.head;
+        let mut needed = 0;
+        for unit in units {
+            let lay = self.log.lay(head, queue_header_len(), unit_len(unit));
+            needed += usize::from(lay.fresh);
+            head = Some(Place { offset: lay.end, index: 0, seq: 0 });
+        }
+        if needed > self.available(Some(slot)) {
+            return Err(StoreError::Full);
+        }
+        let free = |owner: &[u8]| owner.iter().filter(|&&o| o == FREE).count();
+        for other in 0..self.queues.len() {
+            if free(&self.owner) > needed {
+                break;
+            }
+            let Some(queue) = self.queues[other].as_mut().filter(|q| q.is_drained()) else {
+                continue;
+            };
+            if other != slot {
+                queue.head = None;
+                self.owner.iter_mut().filter(|o| usize::from(**o) == other).for_each(|o| *o = FREE);
+            }
+        }
+        Ok(())
+    }
+
+    fn append_unit(
+        &mut self,
+        slot: usize,
+        key: &QueueKey,
+        records: &[&[u8]],
+    ) -> Result<(), StoreError> {
+        let queue = self.queue(slot)?;
+        let (name, birth, first, head) = (queue.name, queue.birth, queue.next, queue.head);
+        let next = first + records.len() as u64;
+        let multi = records.len() > 1;
+        let payload = self.seal(key, name, birth, first, records);
+        let lay = self.log.lay(head, queue_header_len(), payload.len());
+        let fresh = self.pick(usize::from(lay.fresh), |number| {
+            // Only the segment that a unit begins in counts it as its first.
+            let first = if number == 0 && !lay.in_head { first } else { next };
+            Kind::Queue(QueueSegment { name, birth, first })
+        })?;
+        if let Some(queue) = self.queues[slot].as_mut() {
+            queue.head = None;
+        }
+        let end = self.write(head.filter(|_| lay.in_head), &fresh, multi, &payload)?;
+        for (index, _) in &fresh {
+            self.owner[usize::from(*index)] = slot as u8;
+        }
+        if let Some(queue) = self.queues[slot].as_mut() {
+            queue.head = Some(end);
+            queue.next = next;
+        }
+        Ok(())
+    }
+
+    /// Free segments with headers for a unit of the given kind; the least erased ones, in
+    /// the order of the ring.
+    fn pick(
+        &mut self,
+        count: usize,
+        kind: impl Fn(usize) -> Kind,
+    ) -> Result<Vec<(u16, Header)>, StoreError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let all = self.log.count();
+        let mut free: Vec<(u32, u16)> = Vec::new();
+        let mut least = u32::MAX;
+        for step in 1..=all {
+            let index = (self.last + step) % all;
+            let mut erases = 0;
+            if !self.log.overwrites() {
+                // A header that cannot be read stands for the fewest erases there are.
+                erases = self.log.header(index)?.map_or(0, |header| header.erases.max(1));
+                if erases > 0 {
+                    least = least.min(erases);
+                }
+            }
+            if self.owner[usize::from(index)] == FREE {
+                free.push((erases, index));
+            }
+        }
+        let unknown = if least == u32::MAX { 0 } else { least - 1 };
+        for (erases, _) in &mut free {
+            if *erases == 0 {
+                *erases = unknown;
+            }
+        }
+        free.sort_by_key(|(erases, _)| *erases);
+        if free.len() < count {
+            return Err(StoreError::Full);
+        }
+        let mut picked = Vec::with_capacity(count);
+        for (number, (erases, index)) in free.into_iter().take(count).enumerate() {
+            let seq = self.seq.checked_add(1 + number as u32).ok_or(StoreError::Full)?;
+            let erases = if self.log.overwrites() { 0 } else { erases.saturating_add(1) };
+            let header =
+                Header { kind: kind(number), store: self.log.store(), seq, back: 0, erases };
+            picked.push((index, header));
+        }
+        Ok(picked)
+    }
+
+    /// Erases what is fresh, writes one unit and syncs.
+    fn write(
+        &mut self,
+        head: Option<Place>,
+        fresh: &[(u16, Header)],
+        multi: bool,
+        payload: &[u8],
+    ) -> Result<Place, StoreError> {
+        for (index, header) in fresh {
+            self.log.erase(*index)?;
+            self.seq = header.seq;
+            self.seqs[usize::from(*index)] = header.seq;
+            self.last = *index;
+        }
+        let end = self.log.write(head, fresh, multi, payload)?;
+        self.log.sync()?;
+        Ok(end)
+    }
+
+    fn seal(
+        &mut self,
+        key: &QueueKey,
+        name: QueueName,
+        birth: u32,
+        first: u64,
+        records: &[&[u8]],
+    ) -> Vec<u8> {
+        let ad = unit_data(&self.log.store(), name, birth, first);
+        let mut payload = Vec::with_capacity(unit_len(records));
+        if let [record] = records {
+            key.seal(record, &ad, &mut self.entropy, &mut payload);
+            return payload;
+        }
+        payload.extend((records.len() as u16).to_le_bytes());
+        let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(unit_len(records)));
+        for record in records {
+            push_varint(&mut plain, record.len() as u64);
+            plain.extend(*record);
+        }
+        key.seal(&plain, &ad, &mut self.entropy, &mut payload);
+        payload
+    }
+
+    /// The unit that holds record `wanted`, and the number of its first record.
+    fn read_unit(
+        &mut self,
+        slot: usize,
+        key: &QueueKey,
+        wanted: u64,
+    ) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
+        let (first, place) = self.find(slot, wanted)?;
+        let queue = self.queue(slot)?;
+        let (name, birth, end) = (queue.name, queue.birth, queue.next);
+        let chain = self.chain(slot);
+        let mut payload = Vec::new();
+        let seqs = &self.seqs;
+        let unit = self.log.unit(
+            place,
+            |_, index| Ok(following(&chain, seqs, index)),
+            |piece| payload.extend(piece),
+        )?;
+        let Some(unit) = unit else {
+            let count = self.count(place)?.unwrap_or(1);
+            return Err(StoreError::DamagedRecords { first: wanted, next: first + count });
+        };
+        let count = if unit.multi {
+            payload.get(..2).map_or(0, |n| u64::from(u16::from_le_bytes([n[0], n[1]])))
+        } else {
+            1
+        };
+        let next = (first + count).min(end).max(wanted + 1);
+        let sealed = if unit.multi { payload.get(2..).unwrap_or_default() } else { &payload };
+        let ad = unit_data(&self.log.store(), name, birth, first);
+        let unreadable = StoreError::Unreadable { first: wanted, next };
+        let plain = key.open(sealed, &ad).ok_or(unreadable)?;
+        self.mark = Some((slot as u8, first, place));
+        if !unit.multi {
+            return Ok((first, vec![plain.to_vec()]));
+        }
+        let records = split(&plain).filter(|records| records.len() as u64 == count);
+        records.map(|records| (first, records)).ok_or(unreadable)
+    }
+
+    /// Where the unit begins that holds record `wanted`, and the number of its first record.
+    fn find(&mut self, slot: usize, wanted: u64) -> Result<(u64, Place), StoreError> {
+        let chain = self.chain(slot);
+        let end = self.queue(slot)?.next;
+        let marked = self.mark.filter(|(of, seq, place)| {
+            usize::from(*of) == slot
+                && *seq <= wanted
+                && usize::from(self.owner[usize::from(place.index)]) == slot
+                && self.seqs[usize::from(place.index)] == place.seq
+        });
+        let mut n = marked
+            .and_then(|(_, _, place)| chain.iter().position(|index| *index == place.index))
+            .unwrap_or(0);
+        let mut from = marked.map(|(_, seq, place)| (seq, place));
+        // The last segment that begins at or before the wanted record.
+        while let Some(index) = chain.get(n + 1) {
+            match self.first_of(*index)? {
+                Some(begins) if begins > wanted => break,
+                Some(_) | None => {
+                    n += 1;
+                    from = None;
+                }
+            }
+        }
+        let Some(&index) = chain.get(n) else {
+            return Err(StoreError::DamagedRecords { first: wanted, next: end });
+        };
+        let bound = match chain.get(n + 1) {
+            Some(index) => self.first_of(*index)?.unwrap_or(end),
+            None => end,
+        };
+        let damaged = StoreError::DamagedRecords { first: wanted, next: bound.max(wanted + 1) };
+        let (mut seq, mut place) = match from {
+            Some(from) => from,
+            None => {
+                let first = self.first_of(index)?.ok_or(damaged)?;
+                let start =
+                    Place { index, seq: self.seqs[usize::from(index)], offset: queue_header_len() };
+                (first, start)
+            }
+        };
+        if seq > wanted {
+            // A segment before this one is missing.
+            return Err(StoreError::DamagedRecords { first: wanted, next: seq.min(end) });
+        }
+        loop {
+            let part = self.log.part(place)?.ok_or(damaged)?;
+            if part.first {
+                let count = self.count_in(place, &part)?;
+                if wanted < seq + count {
+                    return Ok((seq, place));
+                }
+                seq += count;
+            }
+            place = self.log.after(place, &part);
+        }
+    }
+
+    /// How many records the unit at `place` says that it has.
+    fn count(&mut self, place: Place) -> Result<Option<u64>, FlashError> {
+        match self.log.part(place)? {
+            Some(part) => self.count_in(place, &part).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn count_in(&mut self, place: Place, part: &Part) -> Result<u64, FlashError> {
+        count_in(&mut self.log, place, part)
+    }
+}
+
+impl Queue {
+    fn is_drained(&self) -> bool {
+        self.first == self.next
+    }
+}
+
+impl<F> fmt::Debug for Spool<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool").field("queues", &self.queues.len()).finish_non_exhaustive()
+    }
+}
+
+/// The first part of the segment behind `index` in a queue's chain.
+fn following(chain: &[u16], seqs: &[u32], index: u16) -> Option<Place> {
+    let at = chain.iter().position(|i| *i == index)?;
+    let index = *chain.get(at + 1)?;
+    Some(Place { index, seq: seqs[usize::from(index)], offset: queue_header_len() })
+}
+
+fn count_in<F: Flash>(log: &mut Log<F>, place: Place, part: &Part) -> Result<u64, FlashError> {
+    if !part.multi {
+        return Ok(1);
+    }
+    let mut bytes = [0; 2];
+    log.peek(place, part, &mut bytes)?;
+    Ok(u64::from(u16::from_le_bytes(bytes)).max(1))
+}
+
+fn queue_header_len() -> u32 {
+    let name = QueueName([0; 20]);
+    let kind = Kind::Queue(QueueSegment { name, birth: 0, first: 0 });
+    Header { kind, store: [0; 8], seq: 0, back: 0, erases: 0 }.len()
+}
+
+/// Cuts records into groups that are sealed together.
+fn units<'a, 'b>(mut records: &'a [&'b [u8]]) -> Vec<&'a [&'b [u8]]> {
+    let mut units = Vec::new();
+    while !records.is_empty() {
+        let mut bytes = 0;
+        let fits = |record: &&&[u8]| {
+            bytes += record.len() + 3;
+            bytes <= UNIT_BYTES
+        };
+        let count = records.iter().take(UNIT_RECORDS).take_while(fits).count().max(1);
+        let (unit, rest) = records.split_at(count);
+        units.push(unit);
+        records = rest;
+    }
+    units
+}
+
+/// Payload bytes of a unit with these records.
+fn unit_len(records: &[&[u8]]) -> usize {
+    match records {
+        [record] => record.len() + SEALING,
+        _ => {
+            let plain: usize = records.iter().map(|r| varint_len(r.len() as u64) + r.len()).sum();
+            2 + plain + SEALING
+        }
+    }
+}
+
+fn split(mut plain: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut records = Vec::new();
+    while !plain.is_empty() {
+        let len = usize::try_from(take_varint(&mut plain)?).ok()?;
+        let (record, rest) = plain.split_at_checked(len)?;
+        records.push(record.to_vec());
+        plain = rest;
+    }
+    Some(records)
+}
+
+fn unit_data(store: &[u8; 8], name: QueueName, birth: u32, first: u64) -> Vec<u8> {
+    let mut data = vec![];
+    data.extend(b"signpost");
+    data.extend([VERSION, 2]);
+    data.extend(store);
+    data.extend(name.0);
+    data.extend(birth.to_le_bytes());
+    data.extend(first.to_le_bytes());
+    data
+}

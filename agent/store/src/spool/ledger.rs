@@ -1,0 +1,130 @@
+//! The ledger: which queues there are and how far each was removed.
+
+use alloc::vec::Vec;
+
+use signpost_hal::flash::{Flash, FlashError};
+
+use super::{FREE, LEDGER, MAX_CURSOR, MAX_QUEUES, Queue, QueueName, Spool};
+use crate::StoreError;
+use crate::log::{Header, Kind, Log, Place};
+
+const ENTRY: usize = 20 + 4 + 1 + 8 + 1;
+
+/// What the ledger says of one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: QueueName,
+    pub(super) birth: u32,
+    pub(super) live: bool,
+    pub(super) first: u64,
+    pub(super) cursor: Vec<u8>,
+}
+
+impl Entry {
+    fn of(queue: &Queue, live: bool) -> Self {
+        let Queue { name, birth, first, cursor, .. } = queue;
+        Self { name: *name, birth: *birth, live, first: *first, cursor: cursor.clone() }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.name.0);
+        out.extend(self.birth.to_le_bytes());
+        out.push(u8::from(self.live));
+        out.extend(self.first.to_le_bytes());
+        out.push(self.cursor.len() as u8);
+        out.extend(&self.cursor);
+    }
+}
+
+impl<F: Flash> Spool<F> {
+    /// Makes `queue` in `slot` durable, or that there is none any more.
+    pub(super) fn save(&mut self, slot: usize, queue: Option<&Queue>) -> Result<(), StoreError> {
+        let change = match (queue, &self.queues[slot]) {
+            (Some(queue), _) => Entry::of(queue, true),
+            (None, Some(old)) => Entry::of(old, false),
+            (None, None) => return Ok(()),
+        };
+        let payload = encode(core::slice::from_ref(&change));
+        let head = self.ledger.take();
+        let lay = self.log.lay(head, header_len(), payload.len());
+        if lay.in_head && lay.fresh == 0 {
+            self.ledger = Some(self.write(head, &[], false, &payload)?);
+            return Ok(());
+        }
+        let others = self.queues.iter().flatten().filter(|q| q.name != change.name);
+        let mut all: Vec<Entry> = others.map(|q| Entry::of(q, true)).collect();
+        if change.live {
+            all.push(change);
+        }
+        self.snapshot(&all)
+    }
+
+    /// Begins a new ledger segment with `entries` and frees the old one.
+    pub(super) fn snapshot(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.ledger = None;
+        let fresh = self.pick(1, |_| Kind::Ledger)?;
+        let end = self.write(None, &fresh, false, &encode(entries))?;
+        self.ledger = Some(end);
+        self.owner.iter_mut().filter(|o| **o == LEDGER).for_each(|o| *o = FREE);
+        self.owner[usize::from(end.index)] = LEDGER;
+        Ok(())
+    }
+}
+
+/// Reads the ledger in segment `index`: its entries and where it ends. `None` if not even
+/// its snapshot is whole.
+pub(super) fn read<F: Flash>(
+    log: &mut Log<F>,
+    index: u16,
+    seq: u32,
+) -> Result<Option<(Vec<Entry>, Place)>, FlashError> {
+    let mut at = Place { index, seq, offset: header_len() };
+    let mut state: Option<Vec<Entry>> = None;
+    loop {
+        let mut payload = Vec::new();
+        let unit = log.unit(at, |_, _| Ok(None), |piece| payload.extend(piece))?;
+        let Some((unit, entries)) = unit.zip(decode(&payload)) else {
+            return Ok(state.map(|state| (state, at)));
+        };
+        let state = state.get_or_insert_default();
+        for entry in entries {
+            state.retain(|e| e.name != entry.name);
+            if entry.live && state.len() < MAX_QUEUES {
+                state.push(entry);
+            }
+        }
+        at = unit.end;
+    }
+}
+
+fn encode(entries: &[Entry]) -> Vec<u8> {
+    let mut payload = alloc::vec![entries.len() as u8];
+    entries.iter().for_each(|entry| entry.encode(&mut payload));
+    payload
+}
+
+fn decode(payload: &[u8]) -> Option<Vec<Entry>> {
+    let (&count, mut rest) = payload.split_first()?;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        let (fixed, behind) = rest.split_at_checked(ENTRY)?;
+        let cursor_len = usize::from(fixed[ENTRY - 1]);
+        let (cursor, behind) = behind.split_at_checked(cursor_len)?;
+        if cursor_len > MAX_CURSOR {
+            return None;
+        }
+        entries.push(Entry {
+            name: QueueName(fixed[..20].try_into().ok()?),
+            birth: u32::from_le_bytes(fixed[20..24].try_into().ok()?),
+            live: fixed[24] == 1,
+            first: u64::from_le_bytes(fixed[25..33].try_into().ok()?),
+            cursor: cursor.to_vec(),
+        });
+        rest = behind;
+    }
+    rest.is_empty().then_some(entries)
+}
+
+pub(super) fn header_len() -> u32 {
+    Header { kind: Kind::Ledger, store: [0; 8], seq: 0, back: 0, erases: 0 }.len()
+}

@@ -1,0 +1,513 @@
+//! The token store: a few keyed records in a ring of segments.
+//!
+//! What is still needed lies in the *window*, a run of the ring from the oldest segment with
+//! a live entry to the head. Each commit says where the window begins. A commit that would
+//! leave too few segments outside of it, or whose window would hold more than
+//! [`COMMITS_MAX`] commits, carries the live entries of the oldest segments along. It
+//! becomes valid as a whole or not at all, so a cut never uses up a segment for nothing:
+//! segments of a torn commit are outside of the window and free.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use signpost_hal::flash::{Flash, FlashError};
+use zeroize::Zeroizing;
+
+use crate::log::{Header, Kind, Log, Place, VERSION, push_varint, take_varint, varint_len};
+use crate::seal::{Entropy, OuterKeys, SEALING, SealKey};
+use crate::{OpenError, StoreError};
+
+mod mount;
+
+/// A superseded value is out of the window after this many commits at most.
+const COMMITS_MAX: u32 = 15;
+/// The entry that holds the store key.
+const STORE_KEY: u8 = 255;
+/// Stands for a value that could not be read when it was to be moved: it never opens.
+const SPOILED: [u8; 1] = [0];
+/// Room for the number at the front of a unit.
+const MARK: usize = 5;
+const SEGMENTS_MIN: u16 = 4;
+const SEGMENTS_MAX: u16 = 4096;
+/// A segment is one erase unit, or as many as make so many bytes.
+const SEGMENT_MIN: u32 = 256;
+
+/// What [`TokenStore::open`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The medium was blank: a new store was begun.
+    pub fresh: bool,
+    /// An outer key other than the first opened the store; it is now wrapped by the first.
+    pub rewrapped: bool,
+    /// Keys whose value is damaged. Reading them fails until they are put again.
+    pub damaged: Vec<u8>,
+    /// Commits or segments that could not be read, of which nobody knows what they held:
+    /// any key may read as an older value.
+    pub lost: u32,
+}
+
+/// A few records under keys from 0 to 254, each replaced as a whole.
+///
+/// Changes are durable when the call returns. A superseded value is erased after 15 further
+/// commits, on media that overwrite once its segment is used again, or by [`scrub`](Self::scrub).
+pub struct TokenStore<F> {
+    log: Log<F>,
+    outer: OuterKeys,
+    key: SealKey,
+    entropy: Entropy,
+    /// Oldest first; the last one is the head.
+    window: VecDeque<Segment>,
+    live: Vec<Entry>,
+    /// Where the next unit may begin in the head.
+    head: Option<Place>,
+    /// Highest `seq` that was ever programmed, as far as is known.
+    seq: u32,
+    commits: u32,
+    /// Segments outside of the window that were erased since the store was opened.
+    erased: Vec<bool>,
+    /// Values were superseded since the last scrub.
+    stale: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    index: u16,
+    seq: u32,
+    erases: u32,
+    /// Commits that had begun before this segment was filled.
+    commits: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: u8,
+    /// The unit that holds it.
+    unit: Place,
+    /// Sealed bytes; 0 marks a removal that older segments still need.
+    len: u32,
+}
+
+enum Value<'a> {
+    Put(&'a [u8]),
+    /// Bytes that are sealed already.
+    Sealed(&'a [u8]),
+    Remove,
+}
+
+impl Value<'_> {
+    fn sealed_len(&self) -> usize {
+        match self {
+            Self::Put(value) => value.len() + SEALING,
+            Self::Sealed(bytes) => bytes.len(),
+            Self::Remove => 0,
+        }
+    }
+}
+
+impl<F: Flash> TokenStore<F> {
+    /// Opens the store on `flash`, or begins one if it is blank.
+    ///
+    /// # Errors
+    /// [`OpenError::is_set_aside`] tells when to set the content aside and begin anew.
+    pub fn open(
+        flash: F,
+        outer: &OuterKeys,
+        entropy: Entropy,
+    ) -> Result<(Self, Opened), OpenError> {
+        mount::open(flash, outer, entropy)
+    }
+
+    /// The random number that tells this store from any other.
+    pub fn id(&self) -> [u8; 8] {
+        self.log.store()
+    }
+
+    /// Keys that have a value, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = u8> {
+        self.live.iter().filter(|e| e.key != STORE_KEY && e.len > 0).map(|e| e.key)
+    }
+
+    /// Erases of the segment that was erased most; 0 on media that have none.
+    pub fn worn(&self) -> u32 {
+        self.window.iter().map(|s| s.erases).max().unwrap_or(0)
+    }
+
+    /// The value under `key`, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it cannot be read; never an older value instead.
+    pub fn get(&mut self, key: u8) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        if key == STORE_KEY {
+            return Err(StoreError::Invalid);
+        }
+        match self.entry(key) {
+            Some(entry) if entry.len > 0 => self.value(entry).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Keeps `value` under `key`; a value that is there already is not written again.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if all values together would not fit.
+    pub fn put(&mut self, key: u8, value: &[u8]) -> Result<(), StoreError> {
+        match self.get(key) {
+            Ok(Some(old)) if old.as_slice() == value => return Ok(()),
+            Ok(_) | Err(StoreError::Damaged) => {}
+            Err(error) => return Err(error),
+        }
+        self.commit(&[(key, Value::Put(value))], false)
+    }
+
+    /// Forgets `key`; one that has no value is not written.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn remove(&mut self, key: u8) -> Result<(), StoreError> {
+        if key == STORE_KEY {
+            return Err(StoreError::Invalid);
+        }
+        match self.entry(key) {
+            Some(entry) if entry.len > 0 => self.commit(&[(key, Value::Remove)], false),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether superseded values may still be on the medium.
+    pub fn needs_scrub(&self) -> bool {
+        self.stale
+    }
+
+    /// Makes every superseded value unreadable now, at the cost of writing all live ones
+    /// and erasing or overwriting everything else.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); then superseded values may remain.
+    pub fn scrub(&mut self) -> Result<(), StoreError> {
+        self.commit(&[], true)?;
+        self.clear_outside()
+    }
+
+    /// Forgets every value, takes a new store key and scrubs.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). From the first successful write on, no value is found again.
+    pub fn wipe(&mut self) -> Result<(), StoreError> {
+        let key = SealKey::random(&mut self.entropy);
+        let wrapped = self.outer.wrap(&key, &wrap_data(&self.log.store()), &mut self.entropy);
+        let kept = core::mem::take(&mut self.live);
+        if let Err(error) = self.commit(&[(STORE_KEY, Value::Sealed(&wrapped))], true) {
+            self.live = kept;
+            return Err(error);
+        }
+        self.key = key;
+        self.clear_outside()
+    }
+
+    fn entry(&self, key: u8) -> Option<Entry> {
+        self.live.iter().find(|e| e.key == key).copied()
+    }
+
+    /// Erases or overwrites all segments outside of the window.
+    fn clear_outside(&mut self) -> Result<(), StoreError> {
+        let segment = self.log.segment();
+        for index in 0..self.log.count() {
+            if !self.in_window(index) && !self.erased[usize::from(index)] {
+                self.log.destroy(index, segment)?;
+                self.erased[usize::from(index)] = !self.log.overwrites();
+            }
+        }
+        self.log.sync()?;
+        self.stale = false;
+        Ok(())
+    }
+
+    fn in_window(&self, index: u16) -> bool {
+        self.window.iter().any(|s| s.index == index)
+    }
+
+    fn value(&mut self, entry: Entry) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let sealed = self.sealed(entry)?;
+        let ad = entry_data(&self.log.store(), entry.key, entry.unit);
+        self.key.open(&sealed, &ad).ok_or(StoreError::Damaged)
+    }
+
+    fn sealed(&mut self, entry: Entry) -> Result<Vec<u8>, StoreError> {
+        let unit = self.read_unit(entry.unit)?.ok_or(StoreError::Damaged)?;
+        entries(&unit)
+            .and_then(|(_, mut entries)| entries.find(|e| e.0 == entry.key))
+            .map(|(_, sealed)| sealed.to_vec())
+            .ok_or(StoreError::Damaged)
+    }
+
+    fn read_unit(&mut self, start: Place) -> Result<Option<Vec<u8>>, FlashError> {
+        let mut bytes = Vec::new();
+        let window = &self.window;
+        let read = self.log.unit(
+            start,
+            |_, index| Ok(following(window, index)),
+            |piece| bytes.extend(piece),
+        )?;
+        Ok(read.map(|_| bytes))
+    }
+
+    /// Makes `changes` durable together; with `all`, every live entry moves along, so that
+    /// the window is this commit alone.
+    fn commit(&mut self, changes: &[(u8, Value<'_>)], all: bool) -> Result<(), StoreError> {
+        let mut plan = match self.plan(changes, all)? {
+            Some(plan) => plan,
+            // A value much larger than any before: make room for it first.
+            None if !all => {
+                self.commit(&[], true)?;
+                self.plan(changes, false)?.ok_or(StoreError::Full)?
+            }
+            None => return Err(StoreError::Full),
+        };
+        let payload = self.payload(changes, &mut plan)?;
+        let head = self.head.filter(|_| plan.in_head);
+        // Until this has succeeded, what follows the head's last unit is unknown.
+        self.head = None;
+        self.seq = plan.fresh.last().map_or(self.seq, |(_, header)| header.seq);
+        for (index, _) in &plan.fresh {
+            if !core::mem::take(&mut self.erased[usize::from(*index)]) {
+                self.log.erase(*index)?;
+            }
+        }
+        let end = self.log.write(head, &plan.fresh, false, &payload)?;
+        self.log.sync()?;
+        self.head = Some(end);
+        self.settle(changes, &plan);
+        Ok(())
+    }
+
+    /// Takes over in memory what a commit has made true on the medium.
+    fn settle(&mut self, changes: &[(u8, Value<'_>)], plan: &Plan) {
+        for (number, (index, header)) in plan.fresh.iter().enumerate() {
+            let begun = self.commits + u32::from(plan.in_head || number > 0);
+            self.window.push_back(Segment {
+                index: *index,
+                seq: header.seq,
+                erases: header.erases,
+                commits: begun,
+            });
+        }
+        self.commits += 1;
+        for entry in &mut self.live {
+            if let Some(moved) = plan.moved.iter().find(|moved| moved.key == entry.key) {
+                *entry = Entry { unit: plan.start, ..*moved };
+            }
+        }
+        for (key, value) in changes {
+            self.stale |= self.live.iter().any(|e| e.key == *key);
+            self.live.retain(|e| e.key != *key);
+            let len = value.sealed_len() as u32;
+            self.live.push(Entry { key: *key, unit: plan.start, len });
+        }
+        while self.window.front().is_some_and(|s| s.seq < plan.tail) {
+            if let Some(segment) = self.window.pop_front() {
+                // The commit is durable: a failure here costs an erase later and no more.
+                let erased = self.log.erase(segment.index).is_ok() && !self.log.overwrites();
+                self.erased[usize::from(segment.index)] = erased;
+            }
+        }
+        let tail = self.window.front().map_or(0, |s| s.seq);
+        self.live.retain(|e| e.len > 0 || e.unit.seq > tail);
+    }
+
+    /// Decides what a commit carries along, where it begins, and which segments it fills.
+    /// `None` if there are too few free segments for it.
+    fn plan(&self, changes: &[(u8, Value<'_>)], all: bool) -> Result<Option<Plan>, StoreError> {
+        let header = Header { store: self.log.store(), ..blank_header() };
+        let size = |value_len: usize| 1 + varint_len(value_len as u64) + value_len;
+        let changed: usize = changes.iter().map(|(_, v)| size(v.sealed_len())).sum();
+        let mut rest: Vec<Entry> = self.live.clone();
+        rest.retain(|e| changes.iter().all(|(key, _)| *key != e.key));
+        let values: usize = rest.iter().filter(|e| e.len > 0).map(|e| size(e.len as usize)).sum();
+        // The room that a commit of everything takes must always be left.
+        let reserve = self.log.lay(None, header.len(), MARK + changed + values).fresh;
+        if 2 * u32::from(reserve) + 1 > u32::from(self.log.count()) {
+            return Err(StoreError::Full);
+        }
+        // Many small commits in one segment are superseded values in it, too.
+        let worn_in = self.window.back().is_some_and(|s| self.commits - s.commits >= COMMITS_MAX);
+        let head = self.head.filter(|_| !all && !worn_in);
+        let mut moved: Vec<Entry> = Vec::new();
+        let mut gone = 0;
+        loop {
+            let carried: usize = moved.iter().map(|e| size(e.len as usize)).sum();
+            let lay = self.log.lay(head, header.len(), MARK + changed + carried);
+            let tail = self
+                .window
+                .iter()
+                .skip(gone)
+                .position(|s| rest.iter().any(|e| e.unit.seq == s.seq));
+            let first = tail.map_or(self.window.len(), |n| gone + n);
+            // With everything moved, the window begins at the head if that is where the unit does.
+            let first = if first == self.window.len() && lay.in_head { first - 1 } else { first };
+            let kept = (self.window.len() - first) as u16 + lay.fresh;
+            let age = self.window.get(first).map_or(0, |s| self.commits - s.commits);
+            let fits = kept + reserve <= self.log.count() && age < COMMITS_MAX && !all;
+            if fits || rest.is_empty() {
+                let Some(fresh) = self.fresh(lay.fresh, header)? else { return Ok(None) };
+                let start = match head.filter(|_| lay.in_head) {
+                    Some(head) => head,
+                    None => Place { index: fresh[0].0, seq: fresh[0].1.seq, offset: header.len() },
+                };
+                let tail = self.window.get(first).map_or(start.seq, |s| s.seq);
+                return Ok(Some(Plan { in_head: lay.in_head, fresh, start, tail, moved }));
+            }
+            let seq = self.window.get(first).map_or(u32::MAX, |s| s.seq);
+            let (old, newer): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|e| all || e.unit.seq <= seq);
+            // A removal needs no record once nothing older is left.
+            moved.extend(old.into_iter().filter(|e| e.len > 0));
+            rest = newer;
+            gone = (first + 1).min(self.window.len());
+        }
+    }
+
+    /// The next `count` segments of the ring, with their headers.
+    fn fresh(&self, count: u16, header: Header) -> Result<Option<Vec<(u16, Header)>>, StoreError> {
+        let last = self.window.back();
+        let mut index = last.map_or(0, |s| s.index + 1);
+        let mut seq = self.seq;
+        let mut before = last.map_or(0, |s| s.seq);
+        let erases = if self.log.overwrites() { 0 } else { last.map_or(1, |s| s.erases) };
+        let mut fresh = Vec::with_capacity(usize::from(count));
+        for _ in 0..self.log.count() {
+            if fresh.len() == usize::from(count) {
+                break;
+            }
+            index %= self.log.count();
+            if !self.in_window(index) {
+                seq = seq.checked_add(1).ok_or(StoreError::Full)?;
+                let back = match before {
+                    0 => 0,
+                    _ => u16::try_from(seq - before).unwrap_or(u16::MAX),
+                };
+                // Round the ring once, erased once more.
+                let erases = erases + u32::from(index == 0 && erases > 0 && last.is_some());
+                fresh.push((index, Header { seq, back, erases, ..header }));
+                before = seq;
+            }
+            index += 1;
+        }
+        Ok((fresh.len() == usize::from(count)).then_some(fresh))
+    }
+
+    /// The unit's bytes. Cuts `plan` down to the segments that they really take.
+    fn payload(
+        &mut self,
+        changes: &[(u8, Value<'_>)],
+        plan: &mut Plan,
+    ) -> Result<Vec<u8>, StoreError> {
+        let mut payload = Vec::new();
+        let back = u64::from(plan.start.seq - plan.tail.min(plan.start.seq));
+        push_varint(&mut payload, back << 3 | u64::from(self.commits & 7));
+        for entry in &mut plan.moved {
+            if entry.key == STORE_KEY {
+                let ad = wrap_data(&self.log.store());
+                let wrapped = self.outer.wrap(&self.key, &ad, &mut self.entropy);
+                self.push(&mut payload, STORE_KEY, &Value::Sealed(&wrapped), plan.start);
+                continue;
+            }
+            match self.value(*entry) {
+                Ok(value) => self.push(&mut payload, entry.key, &Value::Put(&value), plan.start),
+                Err(StoreError::Flash(error)) => return Err(error.into()),
+                Err(_) => {
+                    entry.len = SPOILED.len() as u32;
+                    self.push(&mut payload, entry.key, &Value::Sealed(&SPOILED), plan.start);
+                }
+            }
+        }
+        for (key, value) in changes {
+            self.push(&mut payload, *key, value, plan.start);
+        }
+        let head = self.head.filter(|_| plan.in_head);
+        let lay = self.log.lay(head, header_len(), payload.len());
+        plan.fresh.truncate(usize::from(lay.fresh));
+        Ok(payload)
+    }
+
+    fn push(&mut self, out: &mut Vec<u8>, key: u8, value: &Value<'_>, unit: Place) {
+        out.push(key);
+        push_varint(out, value.sealed_len() as u64);
+        match value {
+            Value::Put(value) => {
+                let ad = entry_data(&self.log.store(), key, unit);
+                self.key.seal(value, &ad, &mut self.entropy, out);
+            }
+            Value::Sealed(bytes) => out.extend(*bytes),
+            Value::Remove => {}
+        }
+    }
+}
+
+impl<F> fmt::Debug for TokenStore<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenStore").field("commits", &self.commits).finish_non_exhaustive()
+    }
+}
+
+/// What one commit does.
+struct Plan {
+    in_head: bool,
+    fresh: Vec<(u16, Header)>,
+    start: Place,
+    /// `seq` of the oldest segment that is needed after it.
+    tail: u32,
+    moved: Vec<Entry>,
+}
+
+/// Bytes of a segment's header.
+fn header_len() -> u32 {
+    blank_header().len()
+}
+
+fn blank_header() -> Header {
+    Header { kind: Kind::Tokens, store: [0; 8], seq: 0, back: 0, erases: 0 }
+}
+
+/// The first part of the window's segment after `index`.
+fn following(window: &VecDeque<Segment>, index: u16) -> Option<Place> {
+    let at = window.iter().position(|s| s.index == index)?;
+    window.get(at + 1).map(first_part)
+}
+
+fn first_part(segment: &Segment) -> Place {
+    Place { index: segment.index, seq: segment.seq, offset: header_len() }
+}
+
+/// The distance to the tail and the entries of a unit; `None` if it is malformed.
+fn entries(mut unit: &[u8]) -> Option<(u64, impl Iterator<Item = (u8, &[u8])>)> {
+    let tail = take_varint(&mut unit)?;
+    let entries = core::iter::from_fn(move || {
+        let (&key, mut rest) = unit.split_first()?;
+        let len = usize::try_from(take_varint(&mut rest)?).ok()?;
+        let (sealed, rest) = rest.split_at_checked(len)?;
+        unit = rest;
+        Some((key, sealed))
+    });
+    Some((tail, entries))
+}
+
+fn entry_data(store: &[u8; 8], key: u8, unit: Place) -> Vec<u8> {
+    let mut data = vec![];
+    data.extend(b"signpost");
+    data.extend([VERSION, 1]);
+    data.extend(store);
+    data.push(key);
+    data.extend(unit.seq.to_le_bytes());
+    data.extend(unit.offset.to_le_bytes());
+    data
+}
+
+fn wrap_data(store: &[u8; 8]) -> Vec<u8> {
+    let mut data = vec![];
+    data.extend(b"signpost");
+    data.extend([VERSION, 0]);
+    data.extend(store);
+    data
+}

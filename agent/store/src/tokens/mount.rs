@@ -1,0 +1,316 @@
+//! Opening a token store: finding the newest whole commit and the window it names.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use signpost_hal::flash::{Flash, FlashError};
+
+use super::{
+    Entry, Opened, SEGMENT_MIN, SEGMENTS_MAX, SEGMENTS_MIN, STORE_KEY, Segment, TokenStore, Value,
+    entries, first_part, following, wrap_data,
+};
+use crate::log::{Kind, Log, Part, Place};
+use crate::seal::{Entropy, OuterKeys, SealKey};
+use crate::{OpenError, StoreError};
+
+/// A segment that claims to belong to a token log.
+#[derive(Clone, Copy)]
+struct Found {
+    index: u16,
+    seq: u32,
+    back: u16,
+    erases: u32,
+}
+
+pub(super) fn open<F: Flash>(
+    flash: F,
+    outer: &OuterKeys,
+    entropy: Entropy,
+) -> Result<(TokenStore<F>, Opened), OpenError> {
+    let unit = flash.geometry().erase_unit();
+    let mut log = Log::new(flash, unit * SEGMENT_MIN.div_ceil(unit), SEGMENTS_MAX);
+    if log.count() < SEGMENTS_MIN {
+        return Err(OpenError::TooSmall);
+    }
+    // What a process before this one wrote and never synced must not be taken for durable.
+    log.sync()?;
+    let found = survey(&mut log)?;
+    let mut store = TokenStore {
+        erased: vec![false; usize::from(log.count())],
+        log,
+        outer: outer.clone(),
+        key: SealKey::from_bytes([0; 32]),
+        entropy,
+        window: VecDeque::new(),
+        live: Vec::new(),
+        head: None,
+        seq: found.first().map_or(0, |f| f.seq),
+        commits: 0,
+        stale: true,
+    };
+    if found.is_empty() {
+        begin(&mut store)?;
+        return Ok((store, Opened { fresh: true, ..Opened::default() }));
+    }
+    let mut opened = Opened::default();
+    let Some(newest) = newest_unit(&mut store, &found)? else {
+        // Not even a first commit was whole: nothing was ever acknowledged, unless by a
+        // store that more than one segment of is left.
+        if found.len() > 1 {
+            return Err(OpenError::Garbage);
+        }
+        begin(&mut store)?;
+        return Ok((store, Opened { fresh: true, ..Opened::default() }));
+    };
+    collect(&mut store, &newest, &mut opened)?;
+    if store.log.is_open(newest.end)? {
+        store.head = Some(newest.end);
+    }
+    unlock(&mut store, &mut opened)?;
+    Ok((store, opened))
+}
+
+/// Headers of the newest store on the medium, newest first; empty if the medium is blank.
+fn survey<F: Flash>(log: &mut Log<F>) -> Result<Vec<Found>, OpenError> {
+    let mut found = Vec::new();
+    let mut newest: Option<(u32, [u8; 8])> = None;
+    let mut written = 0;
+    let mut other = None;
+    for index in 0..log.count() {
+        match log.header(index)? {
+            Some(header) if header.kind == Kind::Tokens => {
+                if newest.is_none_or(|(seq, _)| header.seq > seq) {
+                    newest = Some((header.seq, header.store));
+                }
+                let entry =
+                    Found { index, seq: header.seq, back: header.back, erases: header.erases };
+                found.push((header.store, entry));
+            }
+            Some(_) => other = Some(OpenError::Garbage),
+            None if log.is_other_version(index)? => other = Some(OpenError::OtherVersion),
+            None => written += u32::from(!log.looks_blank(index)?),
+        }
+    }
+    let Some((_, id)) = newest else {
+        // One segment may hold what is left of a first commit that a cut interrupted.
+        return match other {
+            Some(error) => Err(error),
+            None if written > 1 => Err(OpenError::Garbage),
+            None => Ok(Vec::new()),
+        };
+    };
+    log.set_store(id);
+    let mut found: Vec<Found> =
+        found.into_iter().filter(|(store, _)| *store == id).map(|(_, found)| found).collect();
+    found.sort_unstable_by_key(|f| core::cmp::Reverse(f.seq));
+    Ok(found)
+}
+
+/// Begins a new store: its first commit is its key.
+fn begin<F: Flash>(store: &mut TokenStore<F>) -> Result<(), OpenError> {
+    let mut id = [0; 8];
+    (store.entropy)(&mut id);
+    store.log.set_store(id);
+    store.key = SealKey::random(&mut store.entropy);
+    let wrapped = store.outer.wrap(&store.key, &wrap_data(&id), &mut store.entropy);
+    store.commit(&[(STORE_KEY, Value::Sealed(&wrapped))], true).map_err(from_store)?;
+    store.stale = false;
+    Ok(())
+}
+
+fn from_store(error: StoreError) -> OpenError {
+    match error {
+        StoreError::Flash(error) => OpenError::Flash(error),
+        StoreError::Full | StoreError::TooLong { .. } => OpenError::TooSmall,
+        StoreError::Invalid
+        | StoreError::TooManyQueues
+        | StoreError::NoQueue
+        | StoreError::Damaged
+        | StoreError::DamagedRecords { .. }
+        | StoreError::Unreadable { .. } => OpenError::Garbage,
+    }
+}
+
+/// The last commit that is whole.
+struct Newest {
+    start: Place,
+    end: Place,
+    payload: Vec<u8>,
+}
+
+/// Finds it, and leaves the chain of segments that leads to it in the store's window.
+fn newest_unit<F: Flash>(
+    store: &mut TokenStore<F>,
+    found: &[Found],
+) -> Result<Option<Newest>, FlashError> {
+    for (n, candidate) in found.iter().enumerate() {
+        store.window = chain(&found[n..], *candidate);
+        let parts = parts(&mut store.log, candidate.index, candidate.seq)?;
+        for (_, start) in unit_ends(&parts).into_iter().rev() {
+            let start = match start {
+                Some(start) => Some(start),
+                None => start_below(store)?,
+            };
+            let Some(start) = start else { continue };
+            let mut payload = Vec::new();
+            let window = &store.window;
+            let unit = store.log.unit(
+                start,
+                |_, index| Ok(following(window, index)),
+                |piece| payload.extend(piece),
+            )?;
+            if let Some(unit) = unit.filter(|unit| unit.end.index == candidate.index)
+                && entries(&payload).is_some()
+            {
+                return Ok(Some(Newest { start, end: unit.end, payload }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The segments that lead up to `head`, oldest first; `found` begins with it.
+fn chain(found: &[Found], head: Found) -> VecDeque<Segment> {
+    let mut window = VecDeque::new();
+    let mut wanted = Some(head.seq);
+    for segment in found {
+        let Some(seq) = wanted else { break };
+        if segment.seq > seq {
+            continue;
+        }
+        // If the one that is wanted is missing, the next older one is as far as one sees.
+        window.push_front(Segment {
+            index: segment.index,
+            seq: segment.seq,
+            erases: segment.erases,
+            commits: 0,
+        });
+        wanted = match segment.back {
+            0 => None,
+            u16::MAX => segment.seq.checked_sub(1),
+            back => segment.seq.checked_sub(u32::from(back)),
+        };
+    }
+    window
+}
+
+/// All parts of a segment, as far as their headers lead.
+fn parts<F: Flash>(
+    log: &mut Log<F>,
+    index: u16,
+    seq: u32,
+) -> Result<Vec<(Place, Part)>, FlashError> {
+    let mut at = Place { index, seq, ..first_part(&Segment { index, seq, erases: 0, commits: 0 }) };
+    let mut parts = Vec::new();
+    while let Some(part) = log.part(at)? {
+        parts.push((at, part));
+        at = log.after(at, &part);
+    }
+    Ok(parts)
+}
+
+/// The last parts in a segment, each with the place where its unit begins, if that is in
+/// the same segment.
+fn unit_ends(parts: &[(Place, Part)]) -> Vec<(Place, Option<Place>)> {
+    let mut ends = Vec::new();
+    let mut start = None;
+    for (at, part) in parts {
+        if part.first {
+            start = Some(*at);
+        }
+        if part.last {
+            ends.push((*at, start));
+            start = None;
+        }
+    }
+    ends
+}
+
+/// Where the unit begins that runs on into the head from the segments before it.
+fn start_below<F: Flash>(store: &mut TokenStore<F>) -> Result<Option<Place>, FlashError> {
+    let window = &store.window;
+    for segment in window.iter().rev().skip(1) {
+        let parts = parts(&mut store.log, segment.index, segment.seq)?;
+        match parts.last() {
+            Some((_, part)) if part.last => return Ok(None),
+            Some((at, part)) if part.first => return Ok(Some(*at)),
+            Some(_) if parts.iter().any(|(_, part)| part.first) => {
+                // Begun here, and long enough for several parts in one segment.
+                let start = parts.iter().rev().find(|(_, part)| part.first);
+                return Ok(start.map(|(at, _)| *at));
+            }
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// Cuts the window to what the newest commit needs and reads its entries.
+fn collect<F: Flash>(
+    store: &mut TokenStore<F>,
+    newest: &Newest,
+    opened: &mut Opened,
+) -> Result<(), OpenError> {
+    let Some((mark, _)) = entries(&newest.payload) else { return Err(OpenError::Garbage) };
+    let tail = u32::try_from(mark >> 3).ok().and_then(|back| newest.start.seq.checked_sub(back));
+    let Some(tail) = tail else { return Err(OpenError::Garbage) };
+    while store.window.front().is_some_and(|s| s.seq < tail) {
+        store.window.pop_front();
+    }
+    if store.window.front().is_none_or(|s| s.seq != tail) {
+        opened.lost += 1;
+    }
+    let mut expected: Option<u32> = None;
+    for n in 0..store.window.len() {
+        let segment = store.window[n];
+        store.window[n].commits = expected.unwrap_or(0);
+        let parts = parts(&mut store.log, segment.index, segment.seq)?;
+        for (start, _) in parts.iter().filter(|(_, part)| part.first) {
+            let Some(payload) = store.read_unit(*start)? else { continue };
+            let Some((mark, entries)) = entries(&payload) else { continue };
+            let number = mark as u32 & 7;
+            // The first number seen stands for itself; 7 ahead is a commit that had failed.
+            let ahead = expected.map_or(0, |e| number.wrapping_sub(e) & 7);
+            let skipped = if ahead == 7 { 0 } else { ahead };
+            opened.lost += skipped;
+            let commit = expected.map_or(number, |e| e + skipped);
+            expected = Some(commit + 1);
+            for (key, sealed) in entries {
+                store.live.retain(|e| e.key != key);
+                let len = sealed.len() as u32;
+                store.live.push(Entry { key, unit: *start, len });
+            }
+        }
+    }
+    store.commits = expected.unwrap_or(0);
+    let oldest = store.window.front().map_or(0, |s| s.seq);
+    store.live.retain(|e| e.len > 0 || e.unit.seq > oldest);
+    Ok(())
+}
+
+/// Opens the store key, and wraps it anew if not the first outer key did it.
+fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<(), OpenError> {
+    let entry = store.entry(STORE_KEY).ok_or(OpenError::Garbage)?;
+    let wrapped = store.sealed(entry).map_err(from_store)?;
+    let ad = wrap_data(&store.log.store());
+    let (key, number) = store.outer.unwrap(&wrapped, &ad).ok_or(OpenError::Foreign)?;
+    store.key = key;
+    for entry in store.live.clone() {
+        if entry.key != STORE_KEY && entry.len > 0 {
+            match store.value(entry) {
+                Ok(_) => {}
+                Err(StoreError::Flash(error)) => return Err(error.into()),
+                Err(_) => opened.damaged.push(entry.key),
+            }
+        }
+    }
+    if number > 0 {
+        let wrapped = store.outer.wrap(&store.key, &ad, &mut store.entropy);
+        let change = [(STORE_KEY, Value::Sealed(&wrapped))];
+        // A full or read-only medium still opens; the next start tries again.
+        opened.rewrapped = store.commit(&change, false).is_ok();
+    }
+    Ok(())
+}
