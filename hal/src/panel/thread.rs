@@ -139,8 +139,7 @@ where
         loop {
             let next = self.slot.take();
             if next.stop {
-                self.clear();
-                return;
+                return self.end(next.screen.as_ref());
             }
             let is_new = next.screen.is_some() && next.screen != shown;
             shown = next.screen.or(shown);
@@ -151,15 +150,14 @@ where
                 && may_draw
                 && (is_new || is_due)
             {
-                due = self.draw(screen).map(|after| (self.clock)().saturating_add(after));
+                due = self.draw(screen);
             }
             let wait = due.map(|due| due.saturating_sub((self.clock)()));
             match self.wait(wait) {
                 Woken::OnTime => {}
                 Woken::Asked => due = Some(Duration::ZERO),
                 Woken::Lost => {
-                    self.fail(PanelError::new("was disconnected"));
-                    due = Some((self.clock)() + self.next_backoff());
+                    due = Some(self.fail(PanelError::new("was disconnected")));
                 }
             }
         }
@@ -182,16 +180,16 @@ where
                 if self.fault.take().is_some() {
                     (self.report)(None);
                 }
-                after
+                after.map(|after| now.saturating_add(after))
             }
-            Err(error) => {
-                self.fail(error);
-                Some(self.next_backoff())
-            }
+            Err(error) => Some(self.fail(error)),
         }
     }
 
-    fn fail(&mut self, error: PanelError) {
+    /// Lets go of the panel, and says when to open it again.
+    fn fail(&mut self, error: PanelError) -> Duration {
+        let retry = (self.clock)().saturating_add(self.backoff);
+        self.backoff = (self.backoff * 2).min(RETRY.1);
         let panel = self.panel.take();
         // A driver that is broken may break on its way out, too.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(panel)));
@@ -199,15 +197,16 @@ where
             (self.report)(Some(&error));
             self.fault = Some(error);
         }
+        retry
     }
 
-    fn next_backoff(&mut self) -> Duration {
-        let wait = self.backoff;
-        self.backoff = (wait * 2).min(RETRY.1);
-        wait
-    }
-
-    fn clear(&mut self) {
+    /// Leaves a last screen on a panel that works, and nothing private.
+    fn end(mut self, last: Option<&Screen>) {
+        if let Some(screen) = last
+            && self.panel.is_some()
+        {
+            self.draw(screen);
+        }
         let panel = &mut self.panel;
         // It is the end either way; what cannot be cleared now never can.
         let _ = catch_unwind(AssertUnwindSafe(|| panel.as_mut().map(|panel| panel.clear())));

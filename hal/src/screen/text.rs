@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthChar as _;
 const LONGEST_ADDRESS: usize = 300;
 
 /// Stands for a character of a code that may not be shown.
-const HIDDEN: char = '\u{FFFD}';
+const HIDDEN: char = '?';
 
 /// Columns that `text` takes on a display of character cells.
 pub(crate) fn width(text: &str) -> usize {

@@ -65,7 +65,7 @@ pub(super) fn words(screen: &Screen) -> Words {
         Screen::Offline { stored } => say(
             "Offline, storing",
             &format!("{stored} saved"),
-            [format!("{stored} records are saved here and will be sent once the service is back.")],
+            [format!("Records saved here: {stored}. They are sent once the service is back.")],
         ),
         Screen::Waiting { start } => say("Not signed in", begin_short(*start), [begin(*start)]),
         Screen::SignInAgain { reason, start } => {

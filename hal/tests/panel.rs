@@ -1,1 +1,0 @@
-//! Panels, on emulated terminals and real ptys.
