@@ -88,7 +88,7 @@ fn with_real_browser_a_person_types_the_code_and_telemetry_arrives() {
     let backend = Backend::start(&stage, &issuer);
     let agent = Agent::start(&stage, &issuer, &backend);
 
-    Person::uses_a_browser(&stage, &agent.wait_for_code());
+    Person::uses_a_browser(&agent.wait_for_code());
     agent.wait_for("online");
 
     let sender = Sender::start(&stage, agent.intake());

@@ -122,10 +122,10 @@ impl Person {
         Self::approves(command.env("NODE_EXTRA_CA_CERTS", stage.path("ca.pem")));
     }
 
-    pub(crate) fn uses_a_browser(stage: &Stage, pairing: &Pairing) {
+    pub(crate) fn uses_a_browser(pairing: &Pairing) {
         let mut command = node("browser.mjs");
         command.args([&pairing.verification_uri, ACCOUNT, &pairing.user_code]);
-        Self::approves(command.arg(stage.path("")));
+        Self::approves(command.arg(pictures()));
     }
 
     fn approves(command: &mut Command) {
@@ -296,6 +296,13 @@ fn python(script: &str) -> Command {
     let mut command = Command::new(tests().join(".cache/python/bin/python"));
     command.arg(tests().join("python").join(script));
     command
+}
+
+/// Pictures of the pages stay after the test, to be looked at.
+fn pictures() -> PathBuf {
+    let folder = tests().join("../target/run/browser");
+    fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 fn tests() -> &'static Path {

@@ -79,6 +79,7 @@ impl Drop for Running {
 }
 
 /// Looks until there is something, at most so many seconds.
+#[track_caller]
 pub(crate) fn until<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
