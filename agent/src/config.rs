@@ -20,23 +20,44 @@
 
 use std::collections::BTreeMap;
 
-pub mod access;
-pub mod board;
+mod access;
+mod board;
 mod files;
-pub mod issuer;
+mod issuer;
 mod layers;
-pub mod owner;
+mod owner;
 mod problem;
 mod reading;
 mod resolve;
-pub mod storage;
-pub mod telemetry;
+mod storage;
+mod telemetry;
 mod unit;
 mod value;
 
+pub use access::{
+    AccountName, Broker, Control, Device, DeviceId, Language, Metrics, Network, Peer, Rule,
+    ShowAccount, Uid,
+};
+pub use board::{
+    Baud, Bus, Button, Cells, Degrees, Driver, I2cAddress, Idle, KeyCode, Line, Output, Panel,
+    PanelKind, Pixels, Quiet, Support, TimeOfDay, Wiring,
+};
+pub use issuer::{
+    AuthMethod, ClientAuth, ClientId, Endpoints, Issuer, Parameter, Profile, Resource, Scope,
+    SecretFile, Tenant,
+};
 pub use layers::Sources;
+pub use owner::Owner;
 pub use problem::{ConfigError, Place, Problem, Weight};
 pub use resolve::Config;
+pub use storage::{
+    Commit, CredentialName, KeySource, SealingKeys, SpoolMedium, SpoolSize, Store, TokensMedium,
+    TokensSize,
+};
+pub use telemetry::{
+    AttributeName, Compression, HeaderName, OtherAccount, Quota, Quotas, Telemetry, Unowned,
+    Vitals, WhenFull, WhenFullByStream,
+};
 pub use unit::unit;
 pub use value::{AbsPath, BaseUrl, HttpUrl, Listen, Name, Proxy, Size, SocketPath, Span, Text};
 

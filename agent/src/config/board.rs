@@ -75,6 +75,11 @@ impl Bus {
             None => format!("/dev/{}", self.as_str()),
         }
     }
+
+    /// The group that may use it on Debian and Raspberry Pi OS.
+    pub fn group(&self) -> &'static str {
+        if self.as_str().starts_with("spi") { "spi" } else { "i2c" }
+    }
 }
 
 whole! {
@@ -160,27 +165,91 @@ pub enum Driver {
         /// Its device node.
         port: AbsPath,
         /// Its speed.
-        baud: u32,
+        baud: Baud,
+    },
+    /// A kind that this program cannot drive: reported, and left dark.
+    NotBuiltIn {
+        /// Which.
+        kind: PanelKind,
+        /// How it is wired.
+        wiring: Wiring,
     },
 }
 
+/// How a panel on a bus is wired, as far as the configuration says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wiring {
+    /// The bus it hangs at.
+    pub bus: Option<Bus>,
+    /// Its address there.
+    pub address: Option<I2cAddress>,
+    /// Characters in a row.
+    pub columns: Option<Cells>,
+    /// Rows of characters.
+    pub rows: Option<Cells>,
+    /// Pixels across.
+    pub width: Option<Pixels>,
+    /// Pixels down.
+    pub height: Option<Pixels>,
+    /// How it is turned.
+    pub rotate: Option<Degrees>,
+}
+
 impl PanelKeys {
-    /// The panel, or a problem; `None` also for a kind that this build lacks.
+    /// The panel, or problems.
     pub(super) fn resolve(self, name: &Name, at: &mut Resolve<'_>) -> Option<Panel> {
         let key = |key: &str| format!("panel.{name}.{key}");
         let kind = self
             .kind
             .or_else(|| at.missing(&key("kind"), &format!("allowed: {}", PanelKind::allowed())))?;
-        if !PanelKind::BUILT_IN.contains(&kind) {
+        let built_in = PanelKind::BUILT_IN.contains(&kind);
+        if built_in {
+            for unused in self.unused_by(kind) {
+                let text = format!("a {} panel does not use it; remove it", kind.word());
+                at.ignored(&key(unused), text);
+            }
+        } else {
             let text = format!(
                 "found \"{}\": not in this build; built in: {}",
                 kind.word(),
                 words(PanelKind::BUILT_IN.iter().map(|kind| kind.word()))
             );
             at.ignored(&key("kind"), text);
-            return None;
         }
-        let unused: [(&str, bool); 9] = [
+        let driver = match kind {
+            PanelKind::Terminal => Driver::Terminal,
+            PanelKind::Serial => {
+                let advice = "name the serial line, such as \"/dev/ttyS0\"";
+                let port = self.port.or_else(|| at.missing(&key("port"), advice))?;
+                Driver::Serial { port, baud: self.baud.unwrap_or(Baud(115_200)) }
+            }
+            PanelKind::Hd44780
+            | PanelKind::Ssd1306
+            | PanelKind::Sh1106
+            | PanelKind::St7789
+            | PanelKind::St7735
+            | PanelKind::Epaper
+            | PanelKind::Framebuffer
+            | PanelKind::Json => Driver::NotBuiltIn {
+                kind,
+                wiring: Wiring {
+                    bus: self.bus,
+                    address: self.address,
+                    columns: self.columns,
+                    rows: self.rows,
+                    width: self.width,
+                    height: self.height,
+                    rotate: self.rotate,
+                },
+            },
+        };
+        Some(Panel { name: name.clone(), idle: self.idle, driver })
+    }
+
+    /// Keys that are set and mean nothing to terminal and serial panels.
+    fn unused_by(&self, kind: PanelKind) -> Vec<&'static str> {
+        let terminal = kind == PanelKind::Terminal;
+        let set = [
             ("bus", self.bus.is_some()),
             ("address", self.address.is_some()),
             ("columns", self.columns.is_some()),
@@ -188,20 +257,10 @@ impl PanelKeys {
             ("width", self.width.is_some()),
             ("height", self.height.is_some()),
             ("rotate", self.rotate.is_some()),
-            ("port", self.port.is_some() && kind != PanelKind::Serial),
-            ("baud", self.baud.is_some() && kind != PanelKind::Serial),
+            ("port", terminal && self.port.is_some()),
+            ("baud", terminal && self.baud.is_some()),
         ];
-        for (unused, _) in unused.iter().filter(|(_, set)| *set) {
-            at.ignored(&key(unused), format!("a {} panel does not use it; remove it", kind.word()));
-        }
-        let driver = if kind == PanelKind::Serial {
-            let advice = "name the serial line, such as \"/dev/ttyS0\"";
-            let port = self.port.or_else(|| at.missing(&key("port"), advice))?;
-            Driver::Serial { port, baud: self.baud.map_or(115_200, Baud::get) }
-        } else {
-            Driver::Terminal
-        };
-        Some(Panel { name: name.clone(), idle: self.idle, driver })
+        set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
     }
 }
 

@@ -156,6 +156,8 @@ impl SecretFile {
 }
 
 impl Scalar for SecretFile {
+    const GUARDED: bool = true;
+
     fn allowed() -> Cow<'static, str> {
         AbsPath::allowed()
     }

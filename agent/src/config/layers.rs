@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::files::read_bounded;
 use super::problem::{Place, Problem};
-use super::reading::{Reading, below, segment};
+use super::reading::{Reading, below, segment, shortened};
 use super::resolve::Keys;
 
 /// Largest file that is read.
@@ -108,7 +108,7 @@ pub(super) struct Merged {
     pub(super) problems: Vec<Problem>,
     /// Which file to name where a key is set nowhere.
     pub(super) fallback: String,
-    /// Whether these are drop-ins without the file that they belong to.
+    /// Whether a key that is missing here may stand in a file that is not at hand.
     pub(super) partial: bool,
 }
 
@@ -120,6 +120,8 @@ impl Merged {
         for file in list(&sources.files, &mut problems) {
             layers.extend(read_layer(&file, &mut problems));
         }
+        // Who knows what a source that could not be read would have said.
+        let unread = !problems.is_empty();
         layers.extend(environment_layer(&sources.environment, &mut problems));
         for layer in &mut layers {
             problems.extend(Reading::of::<Keys>(layer).1);
@@ -127,8 +129,9 @@ impl Merged {
         let tree = merge(layers);
         let mut origins = BTreeMap::new();
         collect_origins(&tree, "", &mut origins);
-        let partial = sources.partial && !origins.keys().any(|key| key.starts_with("issuer."));
-        Self { tree, origins, problems, fallback: source_name(&sources.first_named), partial }
+        let drop_ins = sources.partial && !origins.keys().any(|key| key.starts_with("issuer."));
+        let fallback = source_name(&sources.first_named);
+        Self { tree, origins, problems, fallback, partial: drop_ins || unread }
     }
 }
 
@@ -243,7 +246,8 @@ fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let place = Place::file(&name, line_at(text.as_bytes(), at));
-            problem(place, &key_at(text, at), format!("not TOML: {}", error.message()));
+            let key = key_at(text, at);
+            problem(place, &shortened(&key), format!("not TOML: {}", error.message()));
             None
         }
     }
@@ -273,21 +277,21 @@ fn line_at(bytes: &[u8], offset: usize) -> u32 {
 
 /// The key on the line of a syntax error, as far as it can be told.
 fn key_at(text: &str, offset: usize) -> String {
+    let bare = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
     let mut section = "";
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         end += line.len();
         let line = line.trim();
-        let header = line.strip_prefix('[').and_then(|rest| rest.split(']').next());
-        section = header.unwrap_or(section);
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.split(']').next().filter(|name| bare(name)).unwrap_or_default();
+        }
         if end > offset {
-            let key = line.split('=').next().unwrap_or_default().trim();
-            let bare = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-            let named = line.contains('=') && !key.is_empty() && key.chars().all(bare);
-            return match (named, section) {
+            let key = line.split_once('=').map_or("", |(key, _)| key.trim());
+            return match (bare(key), section) {
                 (true, "") => key.to_owned(),
-                (true, section) => format!("{section}.{key}"),
-                (false, section) => section.to_owned(),
+                (true, section) if !key.is_empty() => format!("{section}.{key}"),
+                _ => section.to_owned(),
             };
         }
     }

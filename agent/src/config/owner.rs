@@ -35,17 +35,15 @@ impl Setting for OwnerRule {
             ValueKind::String(word) if word == "first" => Some(Self::First),
             ValueKind::String(word) if word == "any" => Some(Self::Any),
             ValueKind::Table(_) => {
-                let demands = Conditions::read(node, at)?.demands();
-                if demands.is_empty() {
-                    // A rule without conditions would let everybody in.
-                    return at.refuse(
-                        node,
-                        "no condition",
-                        ALLOWED,
-                        "say \"any\" if that is meant",
-                    );
+                let before = at.count();
+                match Conditions::read(node, at)?.demands() {
+                    _ if at.count() > before => None,
+                    // It would let everybody in.
+                    none if none.is_empty() => {
+                        at.refuse(node, "no condition", ALLOWED, "say \"any\" if that is meant")
+                    }
+                    demands => Some(Self::Only(demands)),
                 }
-                Some(Self::Only(demands))
             }
             _ => at.refuse(node, &found(node, false), ALLOWED, ""),
         }

@@ -41,8 +41,11 @@ pub(super) trait Setting: Sized {
 
 /// A setting that is written as one piece of text.
 pub(super) trait Scalar: Sized {
-    /// Whether errors and listings must not repeat it.
+    /// Whether listings must not show it.
     const SECRET: bool = false;
+
+    /// Whether errors must not repeat it: somebody may have put a secret here by mistake.
+    const GUARDED: bool = Self::SECRET;
 
     /// What a person may write, in a few words.
     fn allowed() -> Cow<'static, str>;
@@ -113,6 +116,11 @@ impl Reading {
         })
     }
 
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Reports a value that is not allowed here.
     pub(super) fn refuse<T>(
         &mut self,
@@ -156,7 +164,7 @@ impl<T: Scalar> Setting for T {
         };
         match parsed {
             Ok(value) => Some(value),
-            Err(advice) => at.refuse(node, &found(node, Self::SECRET), &Self::allowed(), advice),
+            Err(advice) => at.refuse(node, &found(node, Self::GUARDED), &Self::allowed(), advice),
         }
     }
 
@@ -218,7 +226,7 @@ impl<T: Scalar> Setting for Vec<T> {
                 return read.into_iter().collect();
             }
             ValueKind::Array(items) => format!("a list of {}", items.len()),
-            _ => found(node, T::SECRET),
+            _ => found(node, T::GUARDED),
         };
         let allowed = format!("a list of at most {MOST}, each: {}", T::allowed());
         at.refuse(node, &count, &allowed, "")
@@ -345,7 +353,8 @@ pub(super) fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn shortened(text: &str) -> String {
+/// As much of a text as an error repeats.
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST_QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -90,7 +90,14 @@ impl Resolve<'_> {
 
     /// Reports something that stops the start.
     pub(super) fn wrong<T>(&mut self, key: &str, text: &str) -> Option<T> {
-        self.problems.push(Problem::stops(self.place(key), key, text));
+        // A key that could not be read looks as if it were not set; its error is there already.
+        let reported = |problem: &Problem| {
+            let rest = problem.key.strip_prefix(key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if !self.problems.iter().any(reported) {
+            self.problems.push(Problem::stops(self.place(key), key, text));
+        }
         None
     }
 

@@ -16,7 +16,7 @@ section! {
         /// The spool's medium.
         spool: SpoolMedium,
         /// What seals them.
-        key: Keys,
+        key: SealingKeys,
         /// How long an acknowledgement may wait for others to share its flush.
         commit: Commit,
     }
@@ -163,6 +163,8 @@ pub enum KeySource {
 }
 
 impl Scalar for KeySource {
+    const GUARDED: bool = true;
+
     fn allowed() -> Cow<'static, str> {
         "\"auto\" | \"credential:NAME\" | \"file:/PATH\"".into()
     }
@@ -187,20 +189,20 @@ impl Scalar for KeySource {
 
 /// One to eight sources of sealing keys: the first seals, the others only open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub struct SealingKeys {
     /// Seals, and opens.
     pub sealing: KeySource,
     /// Only open.
     pub opening: Vec<KeySource>,
 }
 
-impl Default for Keys {
+impl Default for SealingKeys {
     fn default() -> Self {
         Self { sealing: KeySource::Auto, opening: Vec::new() }
     }
 }
 
-impl Setting for Keys {
+impl Setting for SealingKeys {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
         // Somebody may have put the key itself here: never repeat it.
         let mut sources = match &node.kind {

@@ -24,6 +24,11 @@ pub fn unit(config: &Config) -> String {
         match &panel.driver {
             Driver::Terminal => {}
             Driver::Serial { port, .. } => needs.device(port.as_path(), Some("dialout")),
+            Driver::NotBuiltIn { wiring, .. } => {
+                if let Some(bus) = &wiring.bus {
+                    needs.device(Path::new(&bus.node()), Some(bus.group()));
+                }
+            }
         }
     }
     for output in config.lamps.values().chain(&config.buzzer) {
