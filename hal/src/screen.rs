@@ -4,6 +4,7 @@
 //! so that every look is compared with a text picture. Nothing here is a token. Text that an issuer
 //! chose is made harmless before it reaches a frame: see [`text`](self::text).
 
+mod cells;
 mod layout;
 mod qr;
 mod text;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::text::{address, break_address, break_sentence, code, short_address, width};
+use super::cells::cells;
+use super::text::{address, break_address, break_sentence, code, fit, short_address};
 use super::words::{SIGN_IN, words};
 use super::{Qr, Screen, SignIn};
 
@@ -14,6 +15,13 @@ pub enum Surface {
         /// Cells in a row.
         columns: u16,
         /// Rows that a frame may take.
+        rows: u16,
+    },
+    /// A small display of ASCII cells.
+    Characters {
+        /// Cells in a row, 16 at the least.
+        columns: u16,
+        /// Rows, 2 at the least.
         rows: u16,
     },
     /// A line to a person's terminal program, of which nothing is known and nothing can be taken back.
@@ -31,6 +39,8 @@ pub struct Frame {
     pub redraw_after: Option<Duration>,
     /// How many pages there are, at least one.
     pub pages: usize,
+    /// How long this page stays where there are several.
+    pub stay: Duration,
 }
 
 /// One line of text, free of anything that acts on a display.
@@ -79,21 +89,29 @@ pub enum Place {
 ///
 /// `page` counts from 0 and wraps; every page shows the user code in full.
 pub fn layout(screen: &Screen, surface: Surface, page: usize, now: Duration) -> Frame {
-    let _ = page;
     match (surface, screen) {
         (Surface::Terminal { columns, rows }, Screen::SignIn(sign_in)) => {
             terminal_sign_in(sign_in, columns.into(), rows.into(), now)
         }
-        (Surface::Terminal { columns, .. }, screen) => {
-            text_alone(terminal_words(screen, columns.into()))
+        (Surface::Terminal { columns, .. }, screen) => terminal_words(screen, columns.into()),
+        (Surface::Characters { columns, rows }, screen) => {
+            cells(screen, columns.max(16).into(), rows.max(2).into(), page, now)
         }
-        (Surface::Serial, screen) => serial(screen, now),
+        (Surface::Serial, Screen::SignIn(sign_in)) => serial_sign_in(sign_in, now),
+        (Surface::Serial, screen) => serial_words(screen),
     }
 }
 
 impl Line {
-    fn new(style: Style, text: impl Into<String>) -> Self {
+    pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
         Self { text: text.into(), style }
+    }
+}
+
+impl Frame {
+    /// Text alone, on one page that never changes.
+    pub(super) fn of(lines: Vec<Line>) -> Self {
+        Self { lines, qr: None, redraw_after: None, pages: 1, stay: Duration::MAX }
     }
 }
 
@@ -113,90 +131,97 @@ impl Placed {
 
 /// Columns left free before text, and between a QR code and text.
 const MARGIN: usize = 2;
+/// Columns that a code or address is set in by.
+const INDENT: usize = 3;
 /// Longest line of text that reads well.
 const READABLE: usize = 72;
-/// Least columns for text beside a QR code.
+/// Least columns for text beside a QR code: room for the longest code of the field.
 const NARROW: usize = 26;
 /// Longest user code that is shown, in columns.
 const LONGEST_CODE: usize = 64;
 
-fn text_alone(lines: Vec<Line>) -> Frame {
-    Frame { lines, qr: None, redraw_after: None, pages: 1 }
-}
-
-fn terminal_words(screen: &Screen, columns: usize) -> Vec<Line> {
+fn terminal_words(screen: &Screen, columns: usize) -> Frame {
     let words = words(screen);
-    let room = columns.saturating_sub(MARGIN).clamp(1, READABLE);
     let title = Line::new(Style::Title, words.title);
-    let sentences = words.long.iter().flat_map(|sentence| break_sentence(sentence, room));
-    std::iter::once(title).chain(sentences.map(|line| Line::new(Style::Plain, line))).collect()
+    let room = room_for_text(columns);
+    Frame::of(
+        std::iter::once(title)
+            .chain(words.long.iter().flat_map(|text| sentence(text, room)))
+            .collect(),
+    )
 }
 
 fn terminal_sign_in(sign_in: &SignIn, columns: usize, rows: usize, now: Duration) -> Frame {
     let (time_left, redraw_after) = countdown(sign_in.expires, now);
+    let (qr, lines) = with_qr(sign_in, columns, rows, &time_left).map_or_else(
+        || (None, without_qr(sign_in, columns, rows, &time_left)),
+        |(placed, lines)| (Some(placed), lines),
+    );
+    Frame { qr, redraw_after, ..Frame::of(lines) }
+}
+
+/// The first that fits: the address with the code in it before the plain one, a wide quiet zone
+/// before a narrow one.
+fn with_qr(
+    sign_in: &SignIn,
+    columns: usize,
+    rows: usize,
+    time_left: &str,
+) -> Option<(Placed, Vec<Line>)> {
     let uris = [sign_in.verification_uri_complete.as_deref(), Some(&*sign_in.verification_uri)];
-    let symbols: Vec<(usize, Qr)> =
-        uris.into_iter().flatten().filter_map(Qr::of).enumerate().collect();
-    for (_, qr) in symbols {
-        for quiet in [4, 2] {
-            for place in [Place::Beside, Place::Under] {
-                let placed = Placed { qr: qr.clone(), quiet, place };
-                let (across, down) = (placed.size(), placed.size().div_ceil(2));
-                let room = match place {
-                    Place::Beside => columns.saturating_sub(across + 2 * MARGIN),
-                    Place::Under => columns.saturating_sub(MARGIN),
-                };
-                let lines = steps(sign_in, true, room.min(READABLE), &time_left);
-                let fits = match place {
-                    Place::Beside => {
-                        room >= NARROW.max(width(&sign_in.user_code))
-                            && down.max(lines.len()) <= rows
-                    }
-                    Place::Under => across <= columns && down + lines.len() <= rows,
-                };
-                if fits {
-                    return Frame { lines, qr: Some(placed), redraw_after, pages: 1 };
-                }
-            }
-        }
+    let symbols = uris.into_iter().flatten().filter_map(Qr::of);
+    let mut choices = symbols.flat_map(|qr| {
+        [(4, Place::Beside), (4, Place::Under), (2, Place::Beside), (2, Place::Under)]
+            .map(|(quiet, place)| Placed { qr: qr.clone(), quiet, place })
+    });
+    choices.find_map(|placed| {
+        let (across, down) = (placed.size(), placed.size().div_ceil(2));
+        let beside = columns.saturating_sub(across + 2 * MARGIN);
+        let room = if placed.place == Place::Beside { beside } else { room_for_text(columns) };
+        let lines =
+            steps(sign_in, "1. Scan this with a phone, or open", room.min(READABLE), time_left);
+        let fits = match placed.place {
+            Place::Beside => room >= NARROW && down.max(lines.len()) <= rows,
+            Place::Under => across <= columns && down + lines.len() <= rows,
+        };
+        fits.then_some((placed, lines))
+    })
+}
+
+fn without_qr(sign_in: &SignIn, columns: usize, rows: usize, time_left: &str) -> Vec<Line> {
+    let room = room_for_text(columns);
+    let lines = steps(sign_in, "1. On a phone or computer, open", room, time_left);
+    if lines.len() <= rows {
+        return lines;
     }
-    let room = columns.saturating_sub(MARGIN).clamp(1, READABLE);
-    let mut lines = steps(sign_in, false, room, &time_left);
-    if lines.len() > rows {
-        lines = least(sign_in, room, &time_left);
-        lines.truncate(rows.max(1));
-    }
-    Frame { lines, qr: None, redraw_after, pages: 1 }
+    let mut least = least(sign_in, room, time_left);
+    least.truncate(rows.max(1));
+    least
 }
 
 /// What a person does, step by step.
-fn steps(sign_in: &SignIn, with_qr: bool, room: usize, time_left: &str) -> Vec<Line> {
-    let open = if with_qr {
-        "1. Scan this with a phone, or open"
-    } else {
-        "1. On a phone or computer, open"
-    };
-    let sentence = |text: &str| {
-        break_sentence(text, room)
-            .into_iter()
-            .map(|line| Line::new(Style::Plain, line))
-            .collect::<Vec<_>>()
-    };
-    let blank = || Line::new(Style::Plain, "");
-    let mut lines = vec![Line::new(Style::Title, SIGN_IN), blank()];
-    lines.extend(sentence(open));
-    lines.push(blank());
-    lines.extend(indented(
-        Style::Address,
-        break_address(&short_address(&sign_in.verification_uri), room.saturating_sub(3).max(1)),
-    ));
-    lines.push(blank());
-    lines.extend(sentence("2. Check or enter this code"));
-    lines.push(blank());
-    lines.extend(code_lines(sign_in, room));
-    lines.push(blank());
-    lines.extend(sentence(&format!("Waiting for you: {time_left}")));
-    lines
+fn steps(sign_in: &SignIn, first: &str, room: usize, time_left: &str) -> Vec<Line> {
+    let address = break_address(
+        &short_address(&sign_in.verification_uri),
+        room.saturating_sub(INDENT).max(1),
+    );
+    let parts = [
+        vec![Line::new(Style::Title, SIGN_IN)],
+        sentence(first, room),
+        indented(Style::Address, address),
+        sentence("2. Check or enter this code", room),
+        code_lines(sign_in, room),
+        sentence(&format!("Waiting for you: {time_left}"), room),
+    ];
+    parts.join(&Line::new(Style::Plain, ""))
+}
+
+fn sentence(text: &str, room: usize) -> Vec<Line> {
+    break_sentence(text, room).into_iter().map(|line| Line::new(Style::Plain, line)).collect()
+}
+
+fn room_for_text(columns: usize) -> usize {
+    columns.saturating_sub(MARGIN).clamp(1, READABLE)
 }
 
 /// The code first, then as much of the rest as there is room for.
@@ -212,49 +237,50 @@ fn least(sign_in: &SignIn, room: usize, time_left: &str) -> Vec<Line> {
 }
 
 fn code_lines(sign_in: &SignIn, room: usize) -> Vec<Line> {
-    let room = room.saturating_sub(3).max(2);
-    let mut rest = code(&sign_in.user_code, LONGEST_CODE);
+    // Wide characters take two columns.
+    let room = room.saturating_sub(INDENT).max(2);
+    let code = code(&sign_in.user_code, LONGEST_CODE);
+    let mut rest = code.as_str();
     let mut lines = Vec::new();
     while !rest.is_empty() {
-        let tail = rest.split_off(super::text::fit(&rest, room).len());
-        lines.push(rest);
+        let (line, tail) = rest.split_at(fit(rest, room).len());
+        lines.push(line.to_owned());
         rest = tail;
     }
     indented(Style::Code, lines)
 }
 
 fn indented(style: Style, lines: Vec<String>) -> Vec<Line> {
-    lines.into_iter().map(|line| Line::new(style, format!("   {line}"))).collect()
+    lines
+        .into_iter()
+        .map(|line| Line::new(style, format!("{}{line}", " ".repeat(INDENT))))
+        .collect()
 }
 
-fn serial(screen: &Screen, now: Duration) -> Frame {
-    let Screen::SignIn(sign_in) = screen else {
-        let words = words(screen);
-        let title = Line::new(Style::Title, format!("  {}", words.title.to_uppercase()));
-        let sentences = words.long.iter().flat_map(|sentence| break_sentence(sentence, READABLE));
-        return text_alone(
-            std::iter::once(title)
-                .chain(sentences.map(|line| Line::new(Style::Plain, format!("    {line}"))))
-                .collect(),
-        );
-    };
+fn serial_words(screen: &Screen) -> Frame {
+    let words = words(screen);
+    let title = Line::new(Style::Title, format!("  {}", words.title.to_uppercase()));
+    let sentences = words.long.iter().flat_map(|sentence| break_sentence(sentence, READABLE));
+    let sentences = sentences.map(|line| Line::new(Style::Plain, format!("    {line}")));
+    Frame::of(std::iter::once(title).chain(sentences).collect())
+}
+
+fn serial_sign_in(sign_in: &SignIn, now: Duration) -> Frame {
     let (time_left, _) = countdown(sign_in.expires, now);
+    let code = code(&sign_in.user_code, LONGEST_CODE);
     let lines = vec![
         Line::new(Style::Title, "  SIGN IN REQUIRED"),
         Line::new(Style::Address, format!("    open {}", address(&sign_in.verification_uri))),
-        Line::new(
-            Style::Code,
-            format!("    code {}  ({time_left})", code(&sign_in.user_code, LONGEST_CODE)),
-        ),
+        Line::new(Style::Code, format!("    code {code}  ({time_left})")),
     ];
-    Frame { lines, qr: None, redraw_after: Some(REPRINT), pages: 1 }
+    Frame { redraw_after: Some(REPRINT), ..Frame::of(lines) }
 }
 
 /// How often a line that scrolls away is written again.
 const REPRINT: Duration = Duration::from_secs(60);
 
 /// The time left as text, and when that text changes. Seconds that have begun count whole.
-fn countdown(expires: Duration, now: Duration) -> (String, Option<Duration>) {
+pub(super) fn countdown(expires: Duration, now: Duration) -> (String, Option<Duration>) {
     let left = expires.saturating_sub(now);
     let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

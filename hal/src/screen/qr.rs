@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use qrcode::bits::encode_auto;
 use qrcode::{Color, EcLevel, QrCode};
 
 /// A QR code: dark and light modules, without their quiet zone.
@@ -17,13 +18,12 @@ impl Qr {
     /// `None` for what is not a plain http or https address, or is too long for any symbol.
     pub fn of(uri: &str) -> Option<Self> {
         let data = compact(uri)?;
-        let mut code = QrCode::with_error_correction_level(&data, EcLevel::L).ok()?;
-        for level in [EcLevel::M, EcLevel::Q, EcLevel::H] {
-            match QrCode::with_version(&data, code.version(), level) {
-                Ok(better) => code = better,
-                Err(_) => break,
-            }
-        }
+        let smallest = encode_auto(data.as_bytes(), EcLevel::L).ok()?.version();
+        let code =
+            [EcLevel::H, EcLevel::Q, EcLevel::M, EcLevel::L].into_iter().find_map(|level| {
+                let bits = encode_auto(data.as_bytes(), level).ok()?;
+                (bits.version() == smallest).then(|| QrCode::with_bits(bits, level).ok())?
+            })?;
         let size = code.width();
         let dark = code.into_colors().into_iter().map(|module| module == Color::Dark).collect();
         Some(Self { size, dark })

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use signpost_hal::panel::{Panel as _, Serial};
-use signpost_hal::screen::Screen;
+use signpost_hal::screen::{Screen, Surface, layout};
 
 use crate::emulated::Emulated;
 use crate::samples::{NOW, every_screen, keycloak, microsoft, sign_in};
@@ -25,6 +25,22 @@ fn on_serial(screen: &Screen) -> String {
     String::from_utf8(written).unwrap().replace("\r\n", "\n")
 }
 
+/// All pages, one under the other, with how long each stays.
+fn on_characters(screen: &Screen, columns: u16, rows: u16) -> String {
+    let surface = Surface::Characters { columns, rows };
+    let mut picture = String::new();
+    for page in 0..layout(screen, surface, 0, NOW).pages {
+        let frame = layout(screen, surface, page, NOW);
+        for line in &frame.lines {
+            let _ = writeln!(picture, "|{:width$}|", line.text, width = columns.into());
+        }
+        if frame.pages > 1 {
+            let _ = writeln!(picture, "  {} s", frame.stay.as_secs());
+        }
+    }
+    picture
+}
+
 #[test]
 fn every_screen_on_a_terminal_of_80_columns() {
     compare("terminal.txt", every_screen(), |screen| on_terminal(screen, 80, 24));
@@ -33,6 +49,13 @@ fn every_screen_on_a_terminal_of_80_columns() {
 #[test]
 fn every_screen_on_a_serial_line() {
     compare("serial.txt", every_screen(), on_serial);
+}
+
+#[test]
+fn every_screen_on_16x2_and_20x4_characters() {
+    for (file, columns, rows) in [("16x2.txt", 16, 2), ("20x4.txt", 20, 4)] {
+        compare(file, every_screen(), |screen| on_characters(screen, columns, rows));
+    }
 }
 
 #[test]
