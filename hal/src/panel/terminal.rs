@@ -182,8 +182,12 @@ fn styled(line: &Line) -> String {
     let text = &line.text;
     match line.style {
         Style::Plain => text.clone(),
-        Style::Title | Style::Code | Style::Address if text.is_empty() => text.clone(),
-        Style::Title | Style::Code | Style::Address => format!("\x1b[1m{text}{PLAIN}"),
+        Style::Title | Style::Address => format!("\x1b[1m{text}{PLAIN}"),
+        // In a box, which takes the place of the last space before it.
+        Style::Code => {
+            let (indent, code) = text.split_at(text.len() - text.trim_start().len());
+            format!("{}\x1b[1;7m {code} {PLAIN}", indent.get(1..).unwrap_or_default())
+        }
     }
 }
 
