@@ -1,10 +1,13 @@
 //! The configuration as operators meet it: files, drop-ins and variables in, one line a problem out.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use signpost::config::{self, ConfigError, Loaded, Sources};
 
@@ -422,7 +425,7 @@ fn drop_ins_are_checked_without_the_file_they_belong_to() {
     let root = Root::new();
     let panel =
         root.write("panel.toml", "[panel.front]\nbaud = 9600\n[lamp.x]\nactive_low = true\n");
-    config::check(&Sources::files(&[panel.clone()])).unwrap();
+    config::check(&Sources::files(std::slice::from_ref(&panel))).unwrap();
     let main = root.write("main.toml", LEAST);
     let error = config::check(&Sources::files(&[main, panel])).unwrap_err();
     let error = root.strip(error);
@@ -634,16 +637,29 @@ fn secrets_are_read_by_key_and_never_shown() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_named_with_the_remedy() {
-    let root = Root::with(LEAST);
-    let file = root.path("etc/signpost/signpost.toml");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
-    if fs::read(&file).is_ok() {
-        // Root may read everything.
+fn files_that_may_not_be_read_are_named_with_the_remedy() {
+    let root = Root::new();
+    let secret = root.write("secret", "x");
+    let file = format!("{LEAST}client_secret_file = \"{}\"\n", secret.display());
+    let file = root.write("etc/signpost/signpost.toml", file);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&secret).is_ok() {
+        // Root may read everything: try as nobody.
+        let this = std::env::current_exe().unwrap();
+        let test = "files_that_may_not_be_read_are_named_with_the_remedy";
+        match Command::new(this).args([test, "--exact"]).uid(65534).gid(65534).output() {
+            Ok(ran) => assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout)),
+            Err(error) => println!("skipped: nobody may not run this test: {error}"),
+        }
         return;
     }
+    let error = root.strip(root.load().unwrap().issuer().unwrap_err());
+    let said = "/etc/signpost/signpost.toml:4: issuer.client_secret_file: not allowed to read /secret; hand it";
+    assert!(error.starts_with(said), "{error}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let error = root.error();
-    assert!(error.starts_with("/etc/signpost/signpost.toml: not allowed to read it; "), "{error}");
+    let said = "/etc/signpost/signpost.toml: not allowed to read it; let the agent's user";
+    assert!(error.starts_with(said), "{error}");
 }
 
 #[test]
@@ -715,6 +731,13 @@ fn large_and_deep_files_are_answered_briefly() {
         let error = root.error();
         assert!(error.len() < 64 << 10, "{} bytes for {:?}…", error.len(), &text[..20]);
     }
+}
+
+#[test]
+fn no_number_of_warnings_hides_an_error() {
+    let unknown: String = (0..500).map(|n| format!("unknown-{n} = 1\n")).collect();
+    let error = Root::with(format!("{LEAST}[device]\n{unknown}")).error();
+    assert!(error.contains("more is wrong than can be listed"), "{error}");
 }
 
 #[test]

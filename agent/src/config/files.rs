@@ -75,6 +75,7 @@ impl Loaded {
     pub fn file(&self, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         read_bounded(path, MOST_BYTES).map_err(|error| {
             let path = path.display();
+            #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has no remedy of its own")]
             let text = match error.kind() {
                 io::ErrorKind::NotFound => {
                     format!("there is no file {path}; create it or name another")

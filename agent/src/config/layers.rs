@@ -150,11 +150,9 @@ impl config::Source for Layer {
 }
 
 fn merge(layers: Vec<Value>) -> Value {
+    let tables = layers.into_iter().filter_map(|layer| layer.into_table().ok());
     let builder =
-        layers.into_iter().fold(config::Config::builder(), |builder, layer| match layer.kind {
-            ValueKind::Table(table) => builder.add_source(Layer(table)),
-            _ => builder,
-        });
+        tables.fold(config::Config::builder(), |builder, table| builder.add_source(Layer(table)));
     // No source of ours fails, so neither does building.
     builder
         .build()
@@ -254,6 +252,7 @@ fn read_layer(path: &Path, problems: &mut Vec<Problem>) -> Option<Value> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has no remedy of its own")]
     let text = match error.kind() {
         io::ErrorKind::NotFound => "there is no such file; create it or name another".to_owned(),
         io::ErrorKind::PermissionDenied => {

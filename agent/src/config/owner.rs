@@ -6,7 +6,7 @@ use config::{Value, ValueKind};
 use signpost_core::owner::{Demand, OwnerRule};
 
 use super::issuer::Tenant;
-use super::reading::{Reading, Setting, found, quoted, section, segment};
+use super::reading::{Reading, Setting, found, quoted, section, segment, text};
 use super::value::Text;
 
 section! {
@@ -31,20 +31,20 @@ const ALLOWED: &str = "\"first\" | \"any\" | a table with tenant, domain, subjec
 
 impl Setting for OwnerRule {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        match &node.kind {
-            ValueKind::String(word) if word == "first" => Some(Self::First),
-            ValueKind::String(word) if word == "any" => Some(Self::Any),
-            ValueKind::Table(_) => {
-                let before = at.count();
-                match Conditions::read(node, at)?.demands() {
-                    _ if at.count() > before => None,
-                    // It would let everybody in.
-                    none if none.is_empty() => {
-                        at.refuse(node, "no condition", ALLOWED, "say \"any\" if that is meant")
-                    }
-                    demands => Some(Self::Only(demands)),
+        if let ValueKind::Table(_) = node.kind {
+            let before = at.count();
+            return match Conditions::read(node, at)?.demands() {
+                _ if at.count() > before => None,
+                // It would let everybody in.
+                none if none.is_empty() => {
+                    at.refuse(node, "no condition", ALLOWED, "say \"any\" if that is meant")
                 }
-            }
+                demands => Some(Self::Only(demands)),
+            };
+        }
+        match text(node) {
+            Some("first") => Some(Self::First),
+            Some("any") => Some(Self::Any),
             _ => at.refuse(node, &found(node, false), ALLOWED, ""),
         }
     }
@@ -72,12 +72,12 @@ impl Setting for OwnerRule {
 
 impl Conditions {
     fn demands(self) -> Vec<Demand> {
-        let text = |text: Text| text.as_str().to_owned();
+        let own = |text: Text| text.as_str().to_owned();
         let tenant = self.tenant.map(|tenant| Demand::Tenant(tenant.as_str().to_owned()));
-        let domain = self.domain.map(|domain| Demand::Domain(text(domain)));
-        let subject = self.subject.map(|subject| Demand::Subject(text(subject)));
+        let domain = self.domain.map(|domain| Demand::Domain(own(domain)));
+        let subject = self.subject.map(|subject| Demand::Subject(own(subject)));
         let claims =
-            self.claim.into_iter().map(|(name, value)| Demand::Claim(text(name), text(value)));
+            self.claim.into_iter().map(|(name, value)| Demand::Claim(own(name), own(value)));
         tenant.into_iter().chain(domain).chain(subject).chain(claims).collect()
     }
 }

@@ -105,10 +105,10 @@ impl Reading {
 
     /// A whole number in a range; written as text in the environment only.
     pub(super) fn number(&mut self, node: &Value, range: RangeInclusive<i64>) -> Option<i64> {
-        let number = match &node.kind {
-            ValueKind::I64(number) => Some(*number),
-            ValueKind::String(text) if from_environment(node) => decimal(text),
-            _ => None,
+        let number = if let ValueKind::I64(number) = node.kind {
+            Some(number)
+        } else {
+            environment_text(node).and_then(decimal)
         };
         number.filter(|number| range.contains(number)).or_else(|| {
             let allowed = format!("a whole number from {} to {}", range.start(), range.end());
@@ -129,21 +129,31 @@ impl Reading {
         allowed: &str,
         advice: &str,
     ) -> Option<T> {
+        if self.is_full(node) {
+            return None;
+        }
         let mut text = format!("found {found}, allowed: {allowed}");
         if !advice.is_empty() {
             text = format!("{text}; {advice}");
         }
-        self.report(Problem::stops(place(node), &self.path.join("."), text));
+        self.problems.push(Problem::stops(place(node), &self.path.join("."), text));
         None
     }
 
-    fn report(&mut self, problem: Problem) {
-        if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(problem);
+    /// Whether so much is wrong that more would help nobody; that alone stops the start, for among
+    /// what is not listed may be anything.
+    fn is_full(&mut self, node: &Value) -> bool {
+        if self.problems.len() == MOST_PROBLEMS {
+            let text = "more is wrong than can be listed; is this the right file?";
+            self.problems.push(Problem::stops(place(node), "", text));
         }
+        self.problems.len() > MOST_PROBLEMS
     }
 
     fn unknown(&mut self, key: &str, value: &Value, known: &[&str]) {
+        if self.is_full(value) {
+            return;
+        }
         let path = below(&self.path.join("."), &segment(key));
         let section = self.path.first().map_or(key, String::as_str);
         let advice = match nearest(key, known) {
@@ -152,16 +162,14 @@ impl Reading {
         };
         let weight = if STRICT.contains(&section) { Weight::Stops } else { Weight::Ignored };
         let text = format!("unknown key; {advice}");
-        self.report(Problem { weight, ..Problem::stops(place(value), &shortened(&path), text) });
+        self.problems
+            .push(Problem { weight, ..Problem::stops(place(value), &shortened(&path), text) });
     }
 }
 
 impl<T: Scalar> Setting for T {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        let parsed = match &node.kind {
-            ValueKind::String(text) => Self::parse(text),
-            _ => Err(""),
-        };
+        let parsed = text(node).map_or(Err(""), Self::parse);
         match parsed {
             Ok(value) => Some(value),
             Err(advice) => at.refuse(node, &found(node, Self::GUARDED), &Self::allowed(), advice),
@@ -176,16 +184,14 @@ impl<T: Scalar> Setting for T {
 
 impl Setting for bool {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        match &node.kind {
-            ValueKind::Boolean(value) => return Some(*value),
-            ValueKind::String(text) if from_environment(node) => match text.as_str() {
-                "true" => return Some(true),
-                "false" => return Some(false),
-                _ => {}
-            },
-            _ => {}
+        if let ValueKind::Boolean(value) = node.kind {
+            return Some(value);
         }
-        at.refuse(node, &found(node, false), "true | false", "")
+        match environment_text(node) {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => at.refuse(node, &found(node, false), "true | false", ""),
+        }
     }
 
     fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
@@ -214,22 +220,23 @@ impl<T: Setting> Setting for Option<T> {
 impl<T: Scalar> Setting for Vec<T> {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
         const MOST: usize = 64;
-        if let (ValueKind::String(text), true) = (&node.kind, from_environment(node)) {
+        if let Some(text) = environment_text(node) {
             let origin = node.origin().map(str::to_owned);
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let items = items.map(|item| Value::new(origin.as_ref(), item)).collect::<Vec<_>>();
             node.kind = ValueKind::Array(items);
         }
-        let count = match &mut node.kind {
-            ValueKind::Array(items) if items.len() <= MOST => {
+        let mut said = found(node, T::GUARDED);
+        if let ValueKind::Array(items) = &mut node.kind {
+            if items.len() <= MOST {
+                // Every item is read, so that each that is wrong is reported.
                 let read: Vec<Option<T>> = items.iter_mut().map(|item| T::read(item, at)).collect();
                 return read.into_iter().collect();
             }
-            ValueKind::Array(items) => format!("a list of {}", items.len()),
-            _ => found(node, T::GUARDED),
-        };
+            said = format!("a list of {}", items.len());
+        }
         let allowed = format!("a list of at most {MOST}, each: {}", T::allowed());
-        at.refuse(node, &count, &allowed, "")
+        at.refuse(node, &said, &allowed, "")
     }
 
     fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
@@ -284,20 +291,22 @@ impl<K: Scalar + Ord, V: Setting> Setting for BTreeMap<K, V> {
     }
 }
 
-/// Whether the value came from an environment variable, where everything is text.
-fn from_environment(node: &Value) -> bool {
-    node.origin().is_some_and(|origin| origin.starts_with('$'))
+/// The value as a text, if it is one.
+pub(super) fn text(node: &Value) -> Option<&str> {
+    if let ValueKind::String(text) = &node.kind { Some(text) } else { None }
+}
+
+/// The text of an environment variable, where numbers and lists are texts too.
+fn environment_text(node: &Value) -> Option<&str> {
+    text(node).filter(|_| node.origin().is_some_and(|origin| origin.starts_with('$')))
 }
 
 /// Where the value was set; a table is where its first key is.
 fn place(node: &Value) -> Place {
     fn first(node: &Value) -> Option<Place> {
-        match (node.origin(), &node.kind) {
-            (Some(origin), _) => Some(Place::from_origin(origin)),
-            (None, ValueKind::Table(table)) => table.values().filter_map(first).min(),
-            (None, ValueKind::Array(items)) => items.iter().find_map(first),
-            _ => None,
-        }
+        let own = node.origin().map(Place::from_origin);
+        let ValueKind::Table(table) = &node.kind else { return own };
+        own.or_else(|| table.values().filter_map(first).min())
     }
     first(node).unwrap_or_else(|| Place::whole("configuration"))
 }

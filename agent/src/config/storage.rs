@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use config::{Value, ValueKind};
 
 use super::issuer::SecretFile;
-use super::reading::{Reading, Scalar, Setting, found, section};
+use super::reading::{Reading, Scalar, Setting, found, section, text};
 use super::value::{AbsPath, Size, Span, text};
 
 section! {
@@ -204,11 +204,11 @@ impl Default for SealingKeys {
 
 impl Setting for SealingKeys {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        // Somebody may have put the key itself here: never repeat it.
-        let mut sources = match &node.kind {
-            ValueKind::Array(_) => Vec::<KeySource>::read(node, at)?,
-            ValueKind::String(text) if text.contains(',') => Vec::<KeySource>::read(node, at)?,
-            _ => vec![KeySource::read(node, at)?],
+        let list = matches!(node.kind, ValueKind::Array(_));
+        let mut sources = if list || text(node).is_some_and(|text| text.contains(',')) {
+            Vec::<KeySource>::read(node, at)?
+        } else {
+            vec![KeySource::read(node, at)?]
         };
         match sources.len() {
             1..=8 => {

@@ -111,7 +111,8 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = Self::UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0 % unit == 0);
+        let fits =
+            Self::UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit));
         let (unit, bytes) = fits.unwrap_or(&("B", 1));
         write!(f, "{} {unit}", self.0 / bytes)
     }
@@ -155,8 +156,10 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (unit, length) =
-            Self::UNITS.iter().find(|(_, length)| millis % length == 0).unwrap_or(&("ms", 1));
+        let (unit, length) = Self::UNITS
+            .iter()
+            .find(|(_, length)| millis.is_multiple_of(*length))
+            .unwrap_or(&("ms", 1));
         write!(f, "{} {unit}", millis / length)
     }
 }
