@@ -295,6 +295,7 @@ fn unknown_keys_stop_the_start_where_a_slip_could_give_the_device_away() {
         ("client_secret = \"hunter2\"", "issuer.client_secret", "client_secret_file"),
         ("scope = [\"openid\"]", "issuer.scope", "scopes"),
         ("[owner]\nalow = \"first\"", "owner.alow", "allow"),
+        ("[onwer]\nallow = \"first\"", "onwer", "owner"),
         ("[owner]\nallow = { tennant = \"x\" }", "owner.allow.tennant", "tenant"),
         ("[store]\ncomit = \"each\"", "store.comit", "commit"),
         ("[store.tokens]\nsiez = \"64 KiB\"", "store.tokens.siez", "size"),

@@ -155,11 +155,13 @@ impl Reading {
             return;
         }
         let path = below(&self.path.join("."), &segment(key));
-        let section = self.path.first().map_or(key, String::as_str);
-        let advice = match nearest(key, known) {
+        let meant = nearest(key, known);
+        let advice = match meant {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("known here: {}", words(known.iter().copied())),
         };
+        // [onwer] is as bad as a slip within [owner].
+        let section = self.path.first().map_or(meant.unwrap_or(key), String::as_str);
         let weight = if STRICT.contains(&section) { Weight::Stops } else { Weight::Ignored };
         let text = format!("unknown key; {advice}");
         self.problems
