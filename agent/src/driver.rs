@@ -1,16 +1,37 @@
-//! Joins the machines of `signpost-core` to the ports.
+//! Joins the machines of `signpost-core` to the ports: one place that decides who gets what when.
+//!
+//! The driver is a machine itself: [`Driver::complete`] and [`Driver::timeout`] in,
+//! [`Driver::poll`] and [`Driver::wake`] out. It does no I/O and reads no clock, so the binary
+//! and the simulated world run the very same one.
+
+mod intake;
+mod look;
+mod waiters;
 
 use crate::{
-    ports::{Complete, Submit},
+    ports::{
+        Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit,
+    },
+    records::Arrival,
     storage::Opened,
 };
+use intake::Intake;
 use signpost_core::{
-    delivery::DeliveryConfig,
-    fault::Fault,
-    session::{PendingSignIn, SessionConfig, Wake},
+    delivery::{Action, Delivery, DeliveryConfig},
+    fault::{Fault, Faults},
+    http::Outcome,
+    owner::OwnerId,
+    session::{
+        Ending, Event, PendingSignIn, Persist, Session, SessionConfig, Stored, TokenAnswer, Wake,
+    },
     time::{Boot, Now},
 };
-use signpost_hal::screen::{Start, Support};
+use signpost_hal::screen::{Screen, Start, Support};
+use std::{collections::VecDeque, time::Duration};
+use waiters::Waiters;
+
+/// When the destruction of a key that flash refused is tried again.
+const FORGET_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the driver needs to know of configuration and board.
 #[derive(Clone, Debug)]
@@ -31,45 +52,362 @@ pub struct DriverConfig {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Driver {}
+pub struct Driver {
+    config: DriverConfig,
+    device_id: String,
+    session: Session,
+    delivery: Option<Delivery>,
+    intake: Intake,
+    waiters: Waiters,
+    faults: Faults,
+    stock: Stock,
+    stocked_since: Option<Boot>,
+    owner: OwnerId,
+    /// Whose key is being destroyed.
+    forgetting: Option<OwnerId>,
+    /// Not before this instant is it tried again.
+    forget_at: Boot,
+    last_exchange: u64,
+    shown: Option<Screen>,
+    ended: Option<Ending>,
+    written: u64,
+    out: VecDeque<Submit>,
+    now: Now,
+}
 
 impl Driver {
     /// A driver that goes on where flash (`opened`) and runtime folder (`pending`, of this same
     /// boot) were left. `seed` decides all jitter.
     #[must_use]
     pub fn new(
-        _config: DriverConfig,
-        _opened: Opened,
-        _pending: Option<PendingSignIn>,
-        _seed: u64,
-        _now: Now,
+        config: DriverConfig,
+        opened: Opened,
+        pending: Option<PendingSignIn>,
+        seed: u64,
+        now: Now,
     ) -> Self {
-        Self {}
+        let stored = Stored { record: opened.record, metadata: opened.metadata, pending };
+        let session = Session::new(config.session.clone(), stored, seed, now);
+        let delivery = config.delivery.clone();
+        let mut driver = Self {
+            delivery: delivery.map(|delivery| Delivery::new(delivery, seed.rotate_left(32))),
+            owner: session.owner(),
+            config,
+            device_id: opened.device_id,
+            session,
+            intake: Intake::default(),
+            waiters: Waiters::default(),
+            faults: Faults::default(),
+            stock: Stock::default(),
+            stocked_since: None,
+            forgetting: None,
+            forget_at: Boot::default(),
+            last_exchange: 0,
+            shown: None,
+            ended: None,
+            written: 0,
+            out: VecDeque::new(),
+            now,
+        };
+        driver.stocked(opened.stock);
+        driver.pump(now);
+        driver
     }
 
     /// Something happened at a port.
-    pub fn complete(&mut self, _done: Complete, _now: Now) {}
+    pub fn complete(&mut self, done: Complete, now: Now) {
+        self.now = now;
+        match done {
+            Complete::Http(id, outcome) => self.answered(id, &outcome),
+            Complete::Storage(done) => self.stored(done),
+            Complete::Call(caller, call) => self.called(caller, call),
+            Complete::Gone(caller) => self.waiters.gone(caller),
+        }
+        self.pump(now);
+    }
 
     /// Time has passed.
-    pub fn timeout(&mut self, _now: Now) {}
+    pub fn timeout(&mut self, now: Now) {
+        self.session.handle_timeout(now);
+        self.pump(now);
+    }
 
-    /// A fault outside the machines came up, or is gone: a panel, a store set aside, configuration.
-    pub fn fault(&mut self, _fault: Fault, _up: bool, _now: Now) {}
+    /// A fault outside the machines came up, or is gone: a panel, a store set aside,
+    /// configuration.
+    pub fn fault(&mut self, fault: Fault, up: bool, now: Now) {
+        self.now = now;
+        let (changed, event) = if up {
+            (self.faults.raise(fault, now.boot), Event::FaultRaised(fault))
+        } else {
+            (self.faults.clear(fault), Event::FaultCleared(fault))
+        };
+        if changed {
+            self.journal(Entry::Session(event));
+        }
+        self.pump(now);
+    }
 
     /// The next thing to do; call until `None` after every other call.
     pub fn poll(&mut self) -> Option<Submit> {
-        None
+        self.out.pop_front()
     }
 
     /// When, and why, [`Driver::timeout`] is due.
     #[must_use]
     pub fn wake(&self) -> Option<(Boot, Wake)> {
-        None
+        let delivery = self.delivery.as_ref().filter(|_| self.may_send());
+        let delivery = delivery.and_then(|delivery| delivery.poll_wake(self.owner));
+        let forgets = self.session.is_saved()
+            && self.session.forgetting().is_some()
+            && self.forgetting.is_none();
+        let others = [
+            (delivery, Wake::Delivery),
+            (self.waiters.wake(), Wake::Caller),
+            (forgets.then_some(self.forget_at), Wake::Save),
+        ];
+        let others = others.into_iter().filter_map(|(at, why)| Some((at?, why)));
+        others.chain(self.session.poll_wake()).min_by_key(|(at, _)| *at)
     }
 
     /// Whether everything that must be durable is durable, for an orderly stop.
     #[must_use]
     pub fn is_saved(&self) -> bool {
-        true
+        self.is_forgotten() && self.intake.is_empty()
+    }
+
+    fn answered(&mut self, id: HttpId, outcome: &Outcome) {
+        match id {
+            HttpId::Session(id) => self.session.handle_outcome(id, outcome, self.now),
+            // One at a time: an older exchange's answer has no taker.
+            HttpId::Delivery(id) if id == self.last_exchange => {
+                if let Some(delivery) = &mut self.delivery {
+                    delivery.handle_outcome(outcome, self.now);
+                }
+            }
+            HttpId::Delivery(_) => {}
+        }
+    }
+
+    fn stored(&mut self, done: Done) {
+        self.written = done.written;
+        self.stocked(done.stock);
+        match done.result {
+            JobResult::Record(version, result) => {
+                self.session.handle_persisted(version, result.is_ok(), self.now);
+            }
+            // Fetched again at the next start.
+            JobResult::Metadata(_) => {}
+            JobResult::Appended(result) => {
+                for (caller, answer) in self.intake.appended(result) {
+                    self.answer(caller, answer);
+                }
+                self.storage_fault(result.is_err());
+            }
+            JobResult::Batch(result) => {
+                self.storage_fault(result.is_err());
+                match (&mut self.delivery, result) {
+                    (Some(delivery), Ok(batch)) => delivery.handle_batch(batch),
+                    (Some(delivery), Err(_)) => delivery.handle_unreadable(self.now),
+                    (None, _) => {}
+                }
+            }
+            JobResult::Settled(result) => {
+                if let Some(delivery) = &mut self.delivery {
+                    delivery.handle_settled(result.is_ok(), self.now);
+                }
+            }
+            JobResult::Forgotten(result) => {
+                let owner = self.forgetting.take();
+                match (owner, result) {
+                    (Some(owner), Ok(_)) => self.session.handle_forgotten(owner, self.now),
+                    // The owner's records could be read still: again, until it is done.
+                    (Some(_) | None, _) => self.forget_at = self.now.boot + FORGET_AGAIN,
+                }
+                self.storage_fault(result.is_err());
+            }
+        }
+    }
+
+    fn stocked(&mut self, stock: Stock) {
+        if stock.queues.is_empty() {
+            self.stocked_since = None;
+        } else {
+            self.stocked_since.get_or_insert(self.now.boot);
+        }
+        if let Some(delivery) = &mut self.delivery {
+            delivery.handle_stock(stock.queues.iter().map(|(queue, ..)| *queue));
+        }
+        self.stock = stock;
+    }
+
+    fn storage_fault(&mut self, failed: bool) {
+        let fault = Fault::SpoolNotSaved;
+        let changed = match failed {
+            true => self.faults.raise(fault, self.now.boot).then_some(Event::FaultRaised(fault)),
+            false => self.faults.clear(fault).then_some(Event::FaultCleared(fault)),
+        };
+        if let Some(event) = changed {
+            self.journal(Entry::Session(event));
+        }
+    }
+
+    fn called(&mut self, caller: CallerId, call: Call) {
+        match call {
+            Call::Status { private } => {
+                let status = self.status(private);
+                self.answer(caller, Answer::Status(Box::new(status)));
+            }
+            Call::Token { key, min_ttl } => {
+                if let Some(answer) = self.waiters.wait_for_token(caller, key, min_ttl, self.now) {
+                    self.answer(caller, answer);
+                }
+            }
+            Call::SignIn => {
+                self.ended = None;
+                self.session.sign_in(self.now);
+                self.answer(caller, Answer::Done);
+            }
+            Call::SignOut => {
+                self.session.sign_out(self.now);
+                self.waiters.wait_for_save(caller);
+            }
+            Call::Accept { signal, body } => {
+                let refused = self.intake.take(caller, signal, body, self.arrival());
+                if let Some(answer) = refused {
+                    self.answer(caller, answer);
+                }
+            }
+        }
+    }
+
+    fn arrival(&self) -> Arrival {
+        let wall = self.session.usable_wall(self.now);
+        Arrival { boot_id: self.config.boot_id, boot: self.now.boot, wall }
+    }
+
+    /// Moves everything that can move, and leaves the rest to the next event.
+    fn pump(&mut self, now: Now) {
+        self.now = now;
+        self.drain_session();
+        while let Some(action) = self.next_action() {
+            self.act(action);
+            self.drain_session();
+        }
+        self.answer_waiters();
+        self.drain_session();
+        self.start_jobs();
+        self.show();
+    }
+
+    fn drain_session(&mut self) {
+        while let Some(persist) = self.session.poll_persist() {
+            self.out.push_back(Submit::Storage(match persist {
+                Persist::Record { version, record } => Job::SaveRecord(version, record),
+                Persist::Metadata(metadata) => Job::SaveMetadata(metadata),
+            }));
+        }
+        while let Some((id, request)) = self.session.poll_send() {
+            self.out.push_back(Submit::Http(HttpId::Session(id), request));
+        }
+        while let Some(pending) = self.session.poll_runtime() {
+            self.out.push_back(Submit::Runtime(pending));
+        }
+        while let Some(event) = self.session.poll_event() {
+            if let Event::PairingEnded(ending) = &event {
+                self.ended = Some(*ending);
+            }
+            self.journal(Entry::Session(event));
+        }
+        self.owner = self.session.owner();
+    }
+
+    /// Without a usable clock TLS is not tried (design invariant 6).
+    fn may_send(&self) -> bool {
+        self.session.usable_wall(self.now).is_some()
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        if !self.may_send() {
+            return None;
+        }
+        let (session, now) = (&mut self.session, self.now);
+        let token = |key: &_| session.token(key, Duration::ZERO, now);
+        self.delivery.as_mut()?.poll_action(self.owner, token, now)
+    }
+
+    fn act(&mut self, action: Action) {
+        let submit = match action {
+            Action::Read { queue, max_records, max_bytes, refreeze } => {
+                Submit::Storage(Job::Read { queue, max_records, max_bytes, refreeze })
+            }
+            Action::Send(request) => {
+                self.last_exchange += 1;
+                Submit::Http(HttpId::Delivery(self.last_exchange), request)
+            }
+            Action::Settle { queue, up_to, dropped } => {
+                Submit::Storage(Job::Settle { queue, up_to, dropped, at: self.arrival() })
+            }
+            Action::Rejected(key, generation) => {
+                return self.session.handle_rejected(&key, generation, self.now);
+            }
+            Action::Note(note) => Submit::Journal(Entry::Delivery(note)),
+        };
+        self.out.push_back(submit);
+    }
+
+    fn answer_waiters(&mut self) {
+        let (session, now) = (&mut self.session, self.now);
+        let answers =
+            self.waiters.answer_tokens(now, |key, min_ttl| match session.token(key, min_ttl, now) {
+                TokenAnswer::Ready(access) => {
+                    let left = access.expires.map(|end| end.since(now.boot));
+                    Some(Answer::Token(access, left))
+                }
+                TokenAnswer::Pending => None,
+                TokenAnswer::SignInNeeded => Some(Answer::SignInNeeded),
+                TokenAnswer::Refused => Some(Answer::Refused),
+            });
+        for (caller, answer) in answers {
+            self.answer(caller, answer);
+        }
+        let saved = self.is_forgotten();
+        if saved || self.session.faults().has(Fault::TokensNotSaved) {
+            for caller in self.waiters.take_savers() {
+                self.answer(caller, if saved { Answer::Done } else { Answer::NotSaved });
+            }
+        }
+    }
+
+    /// Whether flash knows all that the session knows, and has forgotten whom it forgot.
+    fn is_forgotten(&self) -> bool {
+        self.session.is_saved() && self.session.forgetting().is_none()
+    }
+
+    fn start_jobs(&mut self) {
+        if let Some((queue, envelopes)) = self.intake.next_append(self.owner) {
+            self.out.push_back(Submit::Storage(Job::Append(queue, envelopes)));
+        }
+        // Once flash knows that they signed out: after a cut of power it goes on from there.
+        let due = self.session.is_saved() && self.now.boot >= self.forget_at;
+        if let Some(owner) = self.session.forgetting().filter(|_| due && self.forgetting.is_none()) {
+            self.forgetting = Some(owner);
+            self.out.push_back(Submit::Storage(Job::Forget(owner, self.arrival())));
+        }
+    }
+
+    fn show(&mut self) {
+        let screen = self.screen();
+        if self.shown.as_ref() != Some(&screen) {
+            self.shown = Some(screen.clone());
+            self.out.push_back(Submit::Screen(screen));
+        }
+    }
+
+    fn answer(&mut self, caller: CallerId, answer: Answer) {
+        self.out.push_back(Submit::Answer(caller, answer));
+    }
+
+    fn journal(&mut self, entry: Entry) {
+        self.out.push_back(Submit::Journal(entry));
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod driver;
 pub mod ports;
 pub mod records;
+mod reports;
 pub mod shell;
 pub mod status;
 pub mod storage;

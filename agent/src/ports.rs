@@ -149,7 +149,8 @@ pub enum Job {
         at: crate::records::Arrival,
     },
     /// Destroy an owner's key, and with it what waits in their queues; superseded tokens go, too.
-    Forget(OwnerId),
+    /// What was lost with it is reported in the device's own name.
+    Forget(OwnerId, crate::records::Arrival),
 }
 
 impl Job {
@@ -167,6 +168,8 @@ pub struct Done {
     pub result: JobResult,
     /// What the spool holds now.
     pub stock: Stock,
+    /// Bytes handed to flash since the start.
+    pub written: u64,
 }
 
 /// What came of a [`Job`].
@@ -200,6 +203,6 @@ pub enum StorageTrouble {
 pub struct Stock {
     /// Queues that hold records, with how many and how many bytes.
     pub queues: Vec<(Queue, u64, u64)>,
-    /// Bytes that can be held in all.
-    pub capacity: u64,
+    /// Most erases that one unit of flash has seen.
+    pub worn: u32,
 }

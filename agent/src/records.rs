@@ -1,10 +1,21 @@
 //! What the agent keeps on flash, as bytes: lists of (tag, length, postcard value), so that an
 //! older build carries what it does not know (flash.md, promise 8).
+//!
+//! A tag's value never changes its type. In the session's record, tags 10 to 29 and 100 to 199
+//! belong to the grant: they go with it, known to a build or not.
 
+use serde::{Deserialize, Serialize, Serializer};
 use signpost_core::{
     otlp::Signal,
+    owner::{Account, OwnerId},
+    secret::Secret,
+    session::{Credential, Grant, Revocation, SessionRecord, Suspension},
     time::{Boot, Wall},
+    wire::Metadata,
 };
+use signpost_store::fields::{FieldError, Fields};
+use std::time::Duration;
+use zeroize::Zeroize;
 
 /// When a record arrived, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,5 +42,315 @@ pub struct Envelope {
 impl std::fmt::Debug for Envelope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Envelope({:?}, {} bytes)", self.signal, self.body.len())
+    }
+}
+
+/// The key that seals an owner's queues, and a random name for this life of them: sequence
+/// numbers begin anew when a queue was destroyed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OwnerKey {
+    pub(crate) owner: [u8; 16],
+    pub(crate) key: [u8; 32],
+    pub(crate) epoch: u64,
+}
+
+impl Drop for OwnerKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+mod envelope {
+    pub(super) const SIGNAL: u16 = 1;
+    pub(super) const BOOT_ID: u16 = 2;
+    pub(super) const BOOT: u16 = 3;
+    pub(super) const WALL: u16 = 4;
+    pub(super) const BODY: u16 = 5;
+}
+
+mod session {
+    pub(super) const SEEN: u16 = 1;
+    pub(super) const REVOCATIONS: u16 = 2;
+    pub(super) const FORGETTING: u16 = 3;
+    pub(super) const OWNER: u16 = 10;
+    pub(super) const SUBJECT: u16 = 11;
+    pub(super) const NAME: u16 = 12;
+    pub(super) const REFRESH_TOKEN: u16 = 13;
+    pub(super) const LASTING_TOKEN: u16 = 14;
+    pub(super) const PREVIOUS: u16 = 15;
+    pub(super) const SCOPES: u16 = 16;
+    pub(super) const SIGNED_IN_AT: u16 = 17;
+    pub(super) const EXPIRES_AT: u16 = 18;
+    pub(super) const ROTATES: u16 = 19;
+    pub(super) const INTENT: u16 = 20;
+    pub(super) const SUSPENDED: u16 = 21;
+    pub(super) const SUSPENDED_SINCE: u16 = 22;
+
+    pub(super) const fn is_of_grant(tag: u16) -> bool {
+        matches!(tag, 10..=29 | 100..=199)
+    }
+}
+
+mod metadata {
+    pub(super) const ISSUER: u16 = 1;
+    pub(super) const DEVICE_AUTHORIZATION: u16 = 2;
+    pub(super) const TOKEN: u16 = 3;
+    pub(super) const REVOCATION: u16 = 4;
+    pub(super) const JWKS: u16 = 5;
+}
+
+/// Bytes as postcard writes them, at once instead of one by one.
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl Envelope {
+    pub(crate) fn to_fields(&self) -> Result<Fields, FieldError> {
+        let signal = match self.signal {
+            Signal::Logs => 0_u8,
+            Signal::Metrics => 1,
+            Signal::Traces => 2,
+        };
+        let mut fields = Fields::new()
+            .with(envelope::SIGNAL, &signal)?
+            .with(envelope::BOOT_ID, &self.arrival.boot_id)?
+            .with(envelope::BOOT, &millis(self.arrival.boot.since_boot()))?
+            .with(envelope::BODY, &Bytes(&self.body))?;
+        if let Some(wall) = self.arrival.wall {
+            fields.set(envelope::WALL, &millis(wall.since_epoch()))?;
+        }
+        Ok(fields)
+    }
+
+    pub(crate) fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
+        let signal = match fields.get::<u8>(envelope::SIGNAL)? {
+            Some(0) => Signal::Logs,
+            Some(1) => Signal::Metrics,
+            Some(2) => Signal::Traces,
+            Some(_) | None => return Err(missing(envelope::SIGNAL)),
+        };
+        let boot_id = fields.get(envelope::BOOT_ID)?.unwrap_or_default();
+        let boot = fields.get(envelope::BOOT)?.map(Duration::from_millis).unwrap_or_default();
+        let wall = fields.get(envelope::WALL)?.map(|ms| Wall::new(Duration::from_millis(ms)));
+        let body = fields.get(envelope::BODY)?.ok_or(missing(envelope::BODY))?;
+        Ok(Self { signal, arrival: Arrival { boot_id, boot: Boot::new(boot), wall }, body })
+    }
+}
+
+/// Puts `record` into `fields`, which may hold what another build wrote.
+pub(crate) fn set_session(fields: &mut Fields, record: &SessionRecord) -> Result<(), FieldError> {
+    set_date(fields, session::SEEN, record.seen)?;
+    let revocations: Vec<(&str, Option<&str>, u8)> = record
+        .revocations
+        .iter()
+        .map(|r| (r.token.expose(), r.endpoint.as_deref(), r.tries))
+        .collect();
+    fields.set(session::REVOCATIONS, &revocations)?;
+    let forgetting: Vec<[u8; 16]> = record.forgetting.iter().map(|owner| owner.0).collect();
+    fields.set(session::FORGETTING, &forgetting)?;
+    let owner = record.grant.as_ref().map(|grant| grant.account.id.0);
+    if owner.is_none() || fields.get(session::OWNER)? != owner {
+        let of_grant: Vec<u16> = fields.tags().filter(|tag| session::is_of_grant(*tag)).collect();
+        of_grant.into_iter().for_each(|tag| fields.remove(tag));
+    }
+    record.grant.as_ref().map_or(Ok(()), |grant| set_grant(fields, grant))
+}
+
+fn set_grant(fields: &mut Fields, grant: &Grant) -> Result<(), FieldError> {
+    let (refresh, lasting) = match &grant.credential {
+        Credential::Refresh(token) => (Some(token), None),
+        Credential::Lasting(token) => (None, Some(token)),
+    };
+    fields.set(session::OWNER, &grant.account.id.0)?;
+    set_or_remove(fields, session::SUBJECT, grant.account.subject.as_deref())?;
+    set_or_remove(fields, session::NAME, grant.account.name.as_deref())?;
+    set_or_remove(fields, session::REFRESH_TOKEN, refresh.map(Secret::expose))?;
+    set_or_remove(fields, session::LASTING_TOKEN, lasting.map(Secret::expose))?;
+    set_or_remove(fields, session::PREVIOUS, grant.previous.as_ref().map(Secret::expose))?;
+    fields.set(session::SCOPES, &grant.scopes)?;
+    set_date(fields, session::SIGNED_IN_AT, grant.signed_in_at)?;
+    set_date(fields, session::EXPIRES_AT, grant.expires_at)?;
+    set_or_remove(fields, session::ROTATES, grant.rotates)?;
+    fields.set(session::INTENT, &grant.intent)?;
+    let suspension = grant.suspension;
+    set_or_remove(fields, session::SUSPENDED, suspension.map(|s| (s.after_loss, s.tries)))?;
+    set_date(fields, session::SUSPENDED_SINCE, suspension.and_then(|s| s.since))
+}
+
+pub(crate) fn session_of(fields: &Fields) -> Result<SessionRecord, FieldError> {
+    let revocations: Vec<(String, Option<String>, u8)> =
+        fields.get(session::REVOCATIONS)?.unwrap_or_default();
+    let revocations = revocations.into_iter().map(|(token, endpoint, tries)| Revocation {
+        token: Secret::new(token),
+        endpoint,
+        tries,
+    });
+    let forgetting: Vec<[u8; 16]> = fields.get(session::FORGETTING)?.unwrap_or_default();
+    Ok(SessionRecord {
+        grant: grant_of(fields)?,
+        revocations: revocations.collect(),
+        forgetting: forgetting.into_iter().map(OwnerId).collect(),
+        seen: date(fields, session::SEEN)?,
+    })
+}
+
+fn grant_of(fields: &Fields) -> Result<Option<Grant>, FieldError> {
+    let Some(id) = fields.get(session::OWNER)? else { return Ok(None) };
+    let secret = |tag| fields.get::<String>(tag).map(|text| text.map(Secret::new));
+    let credential = match (secret(session::REFRESH_TOKEN)?, secret(session::LASTING_TOKEN)?) {
+        (Some(token), _) => Credential::Refresh(token),
+        (None, Some(token)) => Credential::Lasting(token),
+        (None, None) => return Err(missing(session::REFRESH_TOKEN)),
+    };
+    let since = date(fields, session::SUSPENDED_SINCE)?;
+    let suspended = fields.get::<(bool, u8)>(session::SUSPENDED)?;
+    Ok(Some(Grant {
+        account: Account {
+            id: OwnerId(id),
+            subject: fields.get(session::SUBJECT)?,
+            name: fields.get(session::NAME)?,
+        },
+        credential,
+        previous: secret(session::PREVIOUS)?,
+        scopes: fields.get(session::SCOPES)?.unwrap_or_default(),
+        signed_in_at: date(fields, session::SIGNED_IN_AT)?,
+        expires_at: date(fields, session::EXPIRES_AT)?,
+        rotates: fields.get(session::ROTATES)?,
+        intent: fields.get(session::INTENT)?.unwrap_or_default(),
+        suspension: suspended.map(|(after_loss, tries)| Suspension { since, after_loss, tries }),
+    }))
+}
+
+pub(crate) fn set_metadata(fields: &mut Fields, metadata: &Metadata) -> Result<(), FieldError> {
+    let endpoint = metadata.device_authorization_endpoint.as_deref();
+    fields.set(metadata::ISSUER, &metadata.issuer)?;
+    set_or_remove(fields, metadata::DEVICE_AUTHORIZATION, endpoint)?;
+    fields.set(metadata::TOKEN, &metadata.token_endpoint)?;
+    set_or_remove(fields, metadata::REVOCATION, metadata.revocation_endpoint.as_deref())?;
+    set_or_remove(fields, metadata::JWKS, metadata.jwks_uri.as_deref())
+}
+
+pub(crate) fn metadata_of(fields: &Fields) -> Result<Metadata, FieldError> {
+    Ok(Metadata {
+        issuer: fields.get(metadata::ISSUER)?.ok_or(missing(metadata::ISSUER))?,
+        device_authorization_endpoint: fields.get(metadata::DEVICE_AUTHORIZATION)?,
+        token_endpoint: fields.get(metadata::TOKEN)?.ok_or(missing(metadata::TOKEN))?,
+        revocation_endpoint: fields.get(metadata::REVOCATION)?,
+        jwks_uri: fields.get(metadata::JWKS)?,
+    })
+}
+
+fn set_or_remove<T: Serialize>(
+    fields: &mut Fields,
+    tag: u16,
+    value: Option<T>,
+) -> Result<(), FieldError> {
+    match value {
+        Some(value) => fields.set(tag, &value),
+        None => {
+            fields.remove(tag);
+            Ok(())
+        }
+    }
+}
+
+fn set_date(fields: &mut Fields, tag: u16, date: Option<Wall>) -> Result<(), FieldError> {
+    set_or_remove(fields, tag, date.map(|date| date.since_epoch().as_secs()))
+}
+
+fn date(fields: &Fields, tag: u16) -> Result<Option<Wall>, FieldError> {
+    Ok(fields.get(tag)?.map(|seconds| Wall::new(Duration::from_secs(seconds))))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+const fn missing(tag: u16) -> FieldError {
+    FieldError { tag: Some(tag) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant {
+            account: Account {
+                id: OwnerId([7; 16]),
+                subject: Some("anna".into()),
+                name: Some("Anna".into()),
+            },
+            credential: Credential::Refresh(Secret::new("rt-2")),
+            previous: Some(Secret::new("rt-1")),
+            scopes: vec!["openid".into()],
+            signed_in_at: Some(Wall::new(Duration::from_secs(1_800_000_000))),
+            expires_at: None,
+            rotates: Some(true),
+            intent: true,
+            suspension: Some(Suspension { since: None, after_loss: true, tries: 3 }),
+        }
+    }
+
+    fn record() -> SessionRecord {
+        SessionRecord {
+            grant: Some(grant()),
+            revocations: vec![Revocation { token: Secret::new("old"), endpoint: None, tries: 2 }],
+            forgetting: vec![OwnerId([9; 16])],
+            seen: Some(Wall::new(Duration::from_secs(1_800_000_001))),
+        }
+    }
+
+    fn reread(fields: &Fields) -> Fields {
+        Fields::parse(&fields.to_bytes()).expect("parses")
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was() {
+        let mut fields = Fields::new();
+        set_session(&mut fields, &record()).expect("sets");
+        assert_eq!(session_of(&reread(&fields)), Ok(record()));
+        let mut lasting = grant();
+        lasting.credential = Credential::Lasting(Secret::new("at"));
+        lasting.suspension = None;
+        let lasting = SessionRecord { grant: Some(lasting), ..record() };
+        set_session(&mut fields, &lasting).expect("sets");
+        assert_eq!(session_of(&reread(&fields)), Ok(lasting));
+        set_session(&mut fields, &SessionRecord::default()).expect("sets");
+        assert_eq!(session_of(&reread(&fields)), Ok(SessionRecord::default()));
+    }
+
+    #[test]
+    fn what_a_newer_build_wrote_is_carried_and_goes_with_its_grant() {
+        let mut fields = Fields::new();
+        set_session(&mut fields, &record()).expect("sets");
+        fields.set(150, "of the grant").expect("sets");
+        fields.set(300, "of the device").expect("sets");
+        let mut fields = reread(&fields);
+        set_session(&mut fields, &record()).expect("sets");
+        assert_eq!(fields.get::<String>(150), Ok(Some("of the grant".into())));
+        set_session(&mut fields, &SessionRecord::default()).expect("sets");
+        assert_eq!(fields.get::<String>(150), Ok(None), "the next user must not inherit it");
+        assert_eq!(fields.get::<String>(300), Ok(Some("of the device".into())));
+    }
+
+    #[test]
+    fn an_envelope_comes_back_as_it_was() {
+        let arrival = Arrival {
+            boot_id: [3; 16],
+            boot: Boot::new(Duration::from_millis(12_345)),
+            wall: Some(Wall::new(Duration::from_millis(1_800_000_000_123))),
+        };
+        for wall in [arrival.wall, None] {
+            let arrival = Arrival { wall, ..arrival };
+            let sent = Envelope { signal: Signal::Traces, arrival, body: vec![0, 255, 7] };
+            let fields = reread(&sent.to_fields().expect("sets"));
+            assert_eq!(Envelope::from_fields(&fields), Ok(sent));
+        }
+        assert!(Envelope::from_fields(&Fields::new()).is_err());
     }
 }

@@ -1,6 +1,14 @@
 //! `status`: how it stands, for people and machines (design.md, section 4).
 
 use serde::Serialize;
+use signpost_core::time::Wall;
+
+/// A date as `status` writes it, to the second.
+#[must_use]
+pub fn rfc3339(wall: Wall) -> Option<String> {
+    let seconds = i64::try_from(wall.since_epoch().as_secs()).ok()?;
+    Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
+}
 
 /// The contract of `status --json`. Instants are RFC 3339, or null while the clock is unusable;
 /// spans are seconds.

@@ -1,13 +1,48 @@
 //! The storage worker: a plain function over flash, a thread in the binary, an event in the world.
+//!
+//! It joins the token store (sealed under the outer key) and the spool (each owner's queues
+//! sealed under a key of their own, kept in the token store, so that destroying the key destroys
+//! the queues), and knows how the agent's records look as bytes.
 
-use crate::ports::{Done, Job, Stock};
-use signpost_core::{session::SessionRecord, wire::Metadata};
-use signpost_hal::flash::Flash;
-use signpost_store::{Entropy, OpenError, OuterKeys};
+use crate::{
+    ports::{Done, Job, JobResult, Stock, StorageTrouble},
+    records::{self, Arrival, Envelope, OwnerKey},
+    reports,
+};
+use signpost_core::{
+    delivery::{Batch, Queue, Stream},
+    otlp::Signal,
+    owner::OwnerId,
+    session::SessionRecord,
+    wire::Metadata,
+};
+use signpost_hal::flash::{Flash, FlashError};
+use signpost_store::{
+    Entropy, OpenError, OuterKeys, QueueKey, QueueName, Spool, StoreError, TokenStore,
+    fields::Fields,
+};
+
+/// Keys of the token store.
+const DEVICE: u8 = 1;
+const SESSION: u8 = 2;
+const METADATA: u8 = 3;
+const OWNERS: u8 = 4;
+
+/// The one field of the records under [`DEVICE`] and [`OWNERS`].
+const ID: u16 = 1;
+const KEYS: u16 = 1;
+const SPOOL_ID: u16 = 2;
 
 /// Token store and spool, and the keys of the spool's owners.
 pub struct Storage<F> {
-    _flash: F,
+    tokens: TokenStore<F>,
+    spool: Spool<F>,
+    entropy: Entropy,
+    /// The session's record as it is kept, with what other builds put into it.
+    session: Fields,
+    metadata: Fields,
+    owners: Vec<OwnerKey>,
+    written: u64,
 }
 
 /// What flash held at the start.
@@ -21,6 +56,8 @@ pub struct Opened {
     pub device_id: String,
     /// What waits.
     pub stock: Stock,
+    /// Something that was kept could not be read.
+    pub damaged: bool,
 }
 
 /// Which store could not be opened, and why. Where [`OpenError::is_set_aside`] says so, the caller
@@ -40,17 +77,364 @@ impl<F: Flash> Storage<F> {
     /// # Errors
     /// [`OpenTrouble`].
     pub fn open(
-        _tokens: F,
-        _spool: F,
-        _keys: &OuterKeys,
-        _entropy: impl FnMut() -> Entropy,
-        _device_id: Option<&str>,
+        tokens: F,
+        spool: F,
+        keys: &OuterKeys,
+        mut entropy: impl FnMut() -> Entropy,
+        device_id: Option<&str>,
     ) -> Result<(Self, Opened), OpenTrouble> {
-        Err(OpenTrouble::Tokens(OpenError::TooSmall))
+        let (tokens, found) =
+            TokenStore::open(tokens, keys, entropy()).map_err(OpenTrouble::Tokens)?;
+        let (spool, _) = Spool::open(spool, entropy()).map_err(OpenTrouble::Spool)?;
+        let mut storage = Self {
+            tokens,
+            spool,
+            entropy: entropy(),
+            session: Fields::new(),
+            metadata: Fields::new(),
+            owners: Vec::new(),
+            written: 0,
+        };
+        let opened = storage.load(device_id, found.lost > 0 || !found.damaged.is_empty())?;
+        Ok((storage, opened))
     }
 
-    /// Does one job.
-    pub fn work(&mut self, _job: Job) -> Done {
-        loop {}
+    fn load(&mut self, device_id: Option<&str>, damaged: bool) -> Result<Opened, OpenTrouble> {
+        let mut damaged = damaged;
+        let mut read = |key| {
+            let value = self.tokens.get(key);
+            let fields = value.map(|value| value.map(|bytes| Fields::parse(&bytes)));
+            match fields {
+                Ok(Some(Ok(fields))) => Some(fields),
+                Ok(None) => None,
+                Ok(Some(Err(_))) | Err(_) => {
+                    damaged = true;
+                    None
+                }
+            }
+        };
+        let (device, session, metadata, owners) =
+            (read(DEVICE), read(SESSION), read(METADATA), read(OWNERS));
+        let record = session.as_ref().map(records::session_of);
+        damaged |= matches!(record, Some(Err(_)));
+        let kept = owners.and_then(|fields| {
+            // The keys of another spool open nothing here.
+            let same = fields.get(SPOOL_ID).ok()? == Some(self.spool.id());
+            fields.get(KEYS).ok()?.filter(|_| same)
+        });
+        self.owners = kept.unwrap_or_default();
+        let opened_metadata = metadata.as_ref().and_then(|f| records::metadata_of(f).ok());
+        self.session = session.unwrap_or_default();
+        self.metadata = metadata.unwrap_or_default();
+        let kept = device.and_then(|fields| fields.get::<String>(ID).ok().flatten());
+        let device_id = match device_id.map(str::to_owned).or(kept) {
+            Some(id) => id,
+            None => self.draw_device_id().map_err(|trouble| OpenTrouble::Tokens(trouble.into()))?,
+        };
+        Ok(Opened {
+            record: record.and_then(Result::ok),
+            metadata: opened_metadata,
+            device_id,
+            stock: self.stock(),
+            damaged,
+        })
+    }
+
+    fn draw_device_id(&mut self) -> Result<String, Unsaved> {
+        let mut random = [0; 5];
+        (self.entropy)(&mut random);
+        let id = random.iter().fold(String::from("sp-"), |id, byte| id + &format!("{byte:02x}"));
+        let fields = Fields::new().with(ID, &id).map_err(|_| Unsaved::Unwritable)?;
+        self.tokens.put(DEVICE, &fields.to_bytes()).map_err(Unsaved::Store)?;
+        Ok(id)
+    }
+
+    /// Does one job. Never panics, ends in bounded time, and says so where it failed.
+    pub fn work(&mut self, job: Job) -> Done {
+        let result = match job {
+            Job::SaveRecord(version, record) => {
+                JobResult::Record(version, self.save_record(&record).map_err(Into::into))
+            }
+            Job::SaveMetadata(metadata) => {
+                JobResult::Metadata(self.save_metadata(&metadata).map_err(Into::into))
+            }
+            Job::Append(queue, envelopes) => {
+                JobResult::Appended(self.append(queue, &envelopes).map_err(Into::into))
+            }
+            Job::Read { queue, max_records, max_bytes, refreeze } => {
+                let batch = self.read(queue, max_records, max_bytes, refreeze);
+                JobResult::Batch(batch.map_err(Into::into))
+            }
+            Job::Settle { queue, up_to, dropped, at } => {
+                let report = dropped.map(|dropped| reports::dropped_by_delivery(dropped, at));
+                JobResult::Settled(self.settle(queue, up_to, report).map_err(Into::into))
+            }
+            Job::Forget(owner, at) => {
+                JobResult::Forgotten(self.forget(owner, at).map_err(Into::into))
+            }
+        };
+        Done { result, stock: self.stock(), written: self.written }
+    }
+
+    fn save_record(&mut self, record: &SessionRecord) -> Result<(), Unsaved> {
+        let signed_out = record.grant.is_none();
+        records::set_session(&mut self.session, record).map_err(|_| Unsaved::Unwritable)?;
+        let bytes = self.session.to_bytes();
+        self.written += bytes.len() as u64;
+        self.tokens.put(SESSION, &bytes).map_err(Unsaved::Store)?;
+        // What a signed-out user leaves behind must not wait for its unit's turn.
+        if signed_out && self.tokens.needs_scrub() {
+            self.tokens.scrub().map_err(Unsaved::Store)?;
+        }
+        Ok(())
+    }
+
+    fn save_metadata(&mut self, metadata: &Metadata) -> Result<(), Unsaved> {
+        records::set_metadata(&mut self.metadata, metadata).map_err(|_| Unsaved::Unwritable)?;
+        let bytes = self.metadata.to_bytes();
+        self.written += bytes.len() as u64;
+        self.tokens.put(METADATA, &bytes).map_err(Unsaved::Store)
+    }
+
+    fn append(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
+        let key = self.key_of(queue.owner)?;
+        let records: Result<Vec<_>, _> =
+            envelopes.iter().map(|envelope| Ok(envelope.to_fields()?.to_bytes())).collect();
+        let records = records.map_err(|_: signpost_store::fields::FieldError| Unsaved::Unwritable)?;
+        let slices: Vec<&[u8]> = records.iter().map(|record| record.as_slice()).collect();
+        self.written += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
+        self.spool.append(name_of(queue), &key, &slices).map_err(Unsaved::Store)?;
+        Ok(())
+    }
+
+    /// Joins the head of `queue` to one batch of one signal. Its end is durable before it is
+    /// sent: after a restart the same batch is read again, however much has come in since.
+    fn read(
+        &mut self,
+        queue: Queue,
+        max_records: u32,
+        max_bytes: u32,
+        refreeze: bool,
+    ) -> Result<Option<Batch>, Unsaved> {
+        let name = name_of(queue);
+        let Some(first) = self.spool.stats(name).filter(|s| s.records > 0).map(|s| s.first_seq)
+        else {
+            return Ok(None);
+        };
+        let frozen = self.spool.cursor(name).and_then(frozen_up_to).filter(|last| *last >= first);
+        let frozen = frozen.filter(|_| !refreeze);
+        let (max_records, max_bytes) = match frozen {
+            Some(last) => (last - first + 1, u64::from(u32::MAX)),
+            None => (max_records.into(), max_bytes.into()),
+        };
+        let batch = self.join(queue, first, max_records, max_bytes)?;
+        if let Some(batch) = batch.as_ref().filter(|batch| frozen != Some(batch.last)) {
+            self.spool.set_cursor(name, &batch.last.to_le_bytes()).map_err(Unsaved::Store)?;
+            self.written += 8;
+        }
+        Ok(batch)
+    }
+
+    fn join(
+        &mut self,
+        queue: Queue,
+        first: u64,
+        max_records: u64,
+        max_bytes: u64,
+    ) -> Result<Option<Batch>, Unsaved> {
+        let Some(owner) = self.owner_key(queue.owner) else {
+            // The key is gone, and so is the way to read this.
+            self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
+            return Ok(None);
+        };
+        let (key, epoch) = (QueueKey::from_bytes(owner.key), owner.epoch);
+        let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let read = self.spool.read(name_of(queue), &key, first, limit(max_records), limit(max_bytes));
+        let records = match read {
+            Ok(records) => records,
+            Err(StoreError::DamagedRecords { first, next } | StoreError::Unreadable { first, next }) => {
+                return self.give_up(queue, first, next).map(|()| None);
+            }
+            Err(error) => return Err(Unsaved::Store(error)),
+        };
+        let mut batch: Option<Batch> = None;
+        for (sequence, bytes) in records {
+            let envelope = Fields::parse(&bytes).and_then(|f| Envelope::from_fields(&f));
+            let envelope = match (envelope, &mut batch) {
+                (Ok(envelope), _) => envelope,
+                (Err(_), Some(_)) => break,
+                (Err(_), None) => {
+                    return self.give_up(queue, sequence, sequence + 1).map(|()| None);
+                }
+            };
+            match &mut batch {
+                None => {
+                    batch = Some(Batch {
+                        queue,
+                        signal: envelope.signal,
+                        first: sequence,
+                        last: sequence,
+                        epoch: epoch ^ queue.stream as u64,
+                        body: envelope.body,
+                    });
+                }
+                Some(batch) if batch.signal == envelope.signal => {
+                    batch.last = sequence;
+                    batch.body.extend_from_slice(&envelope.body);
+                }
+                Some(_) => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Records that cannot be read any more are reported and removed.
+    fn give_up(&mut self, queue: Queue, first: u64, next: u64) -> Result<(), Unsaved> {
+        let at = Arrival { boot_id: [0; 16], boot: Default::default(), wall: None };
+        let report = reports::dropped(next - first, signal_of(queue.stream), "damaged", at);
+        self.settle(queue, next - 1, Some(report))
+    }
+
+    fn settle(
+        &mut self,
+        queue: Queue,
+        up_to: u64,
+        report: Option<Envelope>,
+    ) -> Result<(), Unsaved> {
+        if let Some(report) = report {
+            let events = Queue { stream: Stream::Events, owner: queue.owner };
+            self.append(events, &[report])?;
+        }
+        self.written += 16;
+        match self.spool.remove(name_of(queue), up_to) {
+            Ok(()) | Err(StoreError::NoQueue) => Ok(()),
+            Err(error) => Err(Unsaved::Store(error)),
+        }
+    }
+
+    /// Destroys the owner's key first: from that moment the queues are unreadable, whatever
+    /// happens to the power.
+    fn forget(&mut self, owner: OwnerId, at: Arrival) -> Result<u64, Unsaved> {
+        let queues: Vec<Queue> = self.queues().filter(|queue| queue.owner == owner).collect();
+        self.owners.retain(|key| key.owner != owner.0);
+        self.save_owners()?;
+        self.tokens.scrub().map_err(Unsaved::Store)?;
+        let mut lost = 0;
+        for queue in queues {
+            let records = self.spool.stats(name_of(queue)).map_or(0, |stats| stats.records);
+            if records > 0 {
+                let report = reports::dropped(records, signal_of(queue.stream), "signed-out", at);
+                self.append(Queue { stream: Stream::Events, owner: OwnerId::DEVICE }, &[report])?;
+            }
+            self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
+            lost += records;
+        }
+        Ok(lost)
+    }
+
+    fn owner_key(&self, owner: OwnerId) -> Option<&OwnerKey> {
+        self.owners.iter().find(|key| key.owner == owner.0)
+    }
+
+    /// The key of an owner, made and kept when they have their first record.
+    fn key_of(&mut self, owner: OwnerId) -> Result<QueueKey, Unsaved> {
+        if let Some(known) = self.owner_key(owner) {
+            return Ok(QueueKey::from_bytes(known.key));
+        }
+        let (mut key, mut epoch) = ([0; 32], [0; 8]);
+        (self.entropy)(&mut key);
+        (self.entropy)(&mut epoch);
+        // The lowest bits tell the streams of one owner apart.
+        let epoch = u64::from_le_bytes(epoch) & !3;
+        self.owners.push(OwnerKey { owner: owner.0, key, epoch });
+        if let Err(error) = self.save_owners() {
+            self.owners.pop();
+            return Err(error);
+        }
+        Ok(QueueKey::from_bytes(key))
+    }
+
+    fn save_owners(&mut self) -> Result<(), Unsaved> {
+        let fields = Fields::new()
+            .with(KEYS, &self.owners)
+            .and_then(|fields| fields.with(SPOOL_ID, &self.spool.id()))
+            .map_err(|_| Unsaved::Unwritable)?;
+        let bytes = fields.to_bytes();
+        self.written += bytes.len() as u64;
+        self.tokens.put(OWNERS, &bytes).map_err(Unsaved::Store)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = Queue> {
+        self.spool.queues().filter_map(queue_of)
+    }
+
+    fn stock(&self) -> Stock {
+        let held = self.queues().filter_map(|queue| {
+            let stats = self.spool.stats(name_of(queue))?;
+            (stats.records > 0).then_some((queue, stats.records, stats.bytes))
+        });
+        Stock { queues: held.collect(), worn: self.tokens.worn() }
+    }
+}
+
+/// Why something is not on flash.
+enum Unsaved {
+    /// The store says so.
+    Store(StoreError),
+    /// The record has no form in bytes: a mistake of ours.
+    Unwritable,
+}
+
+impl From<Unsaved> for StorageTrouble {
+    fn from(unsaved: Unsaved) -> Self {
+        match unsaved {
+            Unsaved::Store(error) if error.is_full() => Self::Full,
+            Unsaved::Store(_) | Unsaved::Unwritable => Self::Failed,
+        }
+    }
+}
+
+impl From<Unsaved> for OpenError {
+    fn from(unsaved: Unsaved) -> Self {
+        match unsaved {
+            Unsaved::Store(StoreError::Flash(error)) => Self::Flash(error),
+            Unsaved::Store(_) | Unsaved::Unwritable => {
+                Self::Flash(FlashError::from(signpost_hal::flash::FlashErrorKind::Full))
+            }
+        }
+    }
+}
+
+fn frozen_up_to(cursor: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(cursor.get(..8)?.try_into().ok()?))
+}
+
+/// A queue's name on flash: 16 bytes of owner, one of stream, three of nothing.
+fn name_of(queue: Queue) -> QueueName {
+    let mut name = [0; 20];
+    name[..16].copy_from_slice(&queue.owner.0);
+    name[16] = match queue.stream {
+        Stream::Events => 0,
+        Stream::Metrics => 1,
+        Stream::Logs => 2,
+    };
+    QueueName(name)
+}
+
+fn queue_of(name: QueueName) -> Option<Queue> {
+    let stream = match name.0[16] {
+        0 => Stream::Events,
+        1 => Stream::Metrics,
+        2 => Stream::Logs,
+        _ => return None,
+    };
+    let owner = OwnerId(*name.0.first_chunk()?);
+    Some(Queue { stream, owner })
+}
+
+const fn signal_of(stream: Stream) -> Signal {
+    match stream {
+        Stream::Metrics => Signal::Metrics,
+        Stream::Events | Stream::Logs => Signal::Logs,
     }
 }

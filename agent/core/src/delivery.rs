@@ -237,9 +237,18 @@ pub struct Delivery {
     refused: Option<Generation>,
     actions: VecDeque<Action>,
     faults: Faults,
-    delivered: u64,
-    dropped: u64,
-    last_success: Option<Boot>,
+    counts: Counts,
+}
+
+/// What was delivered and dropped in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that the backend has.
+    pub delivered: u64,
+    /// Records given up.
+    pub dropped: u64,
+    /// When a batch arrived last.
+    pub last_success: Option<Boot>,
 }
 
 impl Delivery {
@@ -259,9 +268,7 @@ impl Delivery {
             refused: None,
             actions: VecDeque::new(),
             faults: Faults::default(),
-            delivered: 0,
-            dropped: 0,
-            last_success: None,
+            counts: Counts::default(),
         }
     }
 
@@ -272,11 +279,17 @@ impl Delivery {
         self.stock.sort();
     }
 
-    /// The read ended. `None`: the queue is empty, or what is at its head cannot be read now.
+    /// The read ended. `None`: there is nothing in the queue.
     pub fn handle_batch(&mut self, batch: Option<Batch>) {
         if matches!(self.step, Step::Reading) {
             self.step = batch.map_or(Step::Idle, Step::Ready);
         }
+    }
+
+    /// The read failed: flash is tried again later.
+    pub fn handle_unreadable(&mut self, now: Now) {
+        self.handle_batch(None);
+        self.hold(Hold::Storage, None, now);
     }
 
     /// The settling ended; `done`: it is durable.
@@ -394,10 +407,10 @@ impl Delivery {
         &self.faults
     }
 
-    /// Records delivered and dropped in this run, and when the last batch arrived.
+    /// What was delivered and dropped in this run.
     #[must_use]
-    pub const fn counts(&self) -> (u64, u64, Option<Boot>) {
-        (self.delivered, self.dropped, self.last_success)
+    pub const fn counts(&self) -> Counts {
+        self.counts
     }
 
     fn may_send(&self, queue: Queue, owner: OwnerId) -> bool {
@@ -477,14 +490,14 @@ impl Delivery {
         self.refused = None;
         self.backoff.reset();
         self.not_before = now.boot;
-        self.last_success = Some(now.boot);
+        self.counts.last_success = Some(now.boot);
         self.limit = (self.limit * 2).min(MAX_RECORDS);
         for fault in
             [Fault::BackendUnreachable, Fault::BackendUnauthorized, Fault::BackendForbidden]
         {
             self.clear(fault);
         }
-        self.delivered += batch.records();
+        self.counts.delivered += batch.records();
         self.note(Note::Delivered { records: batch.records() });
         let reason = DropReason::RejectedByBackend;
         let dropped =
@@ -506,7 +519,7 @@ impl Delivery {
 
     fn settle(&mut self, batch: &Batch, dropped: Option<Dropped>) {
         if let Some(dropped) = dropped {
-            self.dropped += dropped.records;
+            self.counts.dropped += dropped.records;
             self.note(Note::Dropped(dropped));
         }
         self.step = Step::Settling(batch.queue, batch.last, dropped);

@@ -198,6 +198,10 @@ pub enum Wake {
     Revoke,
     /// To take a notice off the panel.
     Notice,
+    /// To send telemetry (asked for by the driver).
+    Delivery,
+    /// To tell a program that it has waited long enough (asked for by the driver).
+    Caller,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,12 +330,20 @@ impl Session {
         self.end_pairing(Ending::SignedOut);
         if let Some(grant) = self.record.grant.take() {
             self.revoke_grant(&grant);
+            self.record.forgetting.push(grant.account.id);
             self.event(Event::SignedOut);
         }
         self.tokens.clear();
         self.refresh.forget();
         self.clear_fault(Fault::SignInAgain);
         self.clear_fault(Fault::SignInAgainAfterLoss);
+        self.saver.touch();
+        self.advance(now);
+    }
+
+    /// The key of `owner` and what waited for them are destroyed.
+    pub fn handle_forgotten(&mut self, owner: OwnerId, now: Now) {
+        self.record.forgetting.retain(|forgotten| *forgotten != owner);
         self.saver.touch();
         self.advance(now);
     }
@@ -410,6 +422,13 @@ impl Session {
         }
         let due = wakes.into_iter().filter_map(|(at, why)| Some((at?, why)));
         due.min_by_key(|(at, _)| *at)
+    }
+
+    /// Whose key is to be destroyed, because they signed out; the same until
+    /// [`Session::handle_forgotten`].
+    #[must_use]
+    pub fn forgetting(&self) -> Option<OwnerId> {
+        self.record.forgetting.first().copied()
     }
 
     /// To whom records that arrive now belong (design invariant 8).

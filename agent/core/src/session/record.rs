@@ -1,7 +1,7 @@
 //! What the session keeps: on flash over power cuts, and in the runtime folder over restarts.
 
 use crate::{
-    owner::Account,
+    owner::{Account, OwnerId},
     secret::Secret,
     time::{Boot, Wall},
 };
@@ -16,6 +16,8 @@ pub struct SessionRecord {
     pub grant: Option<Grant>,
     /// Tokens that are to be revoked as soon as the issuer can be reached.
     pub revocations: Vec<Revocation>,
+    /// Owners who signed out and whose keys are to be destroyed, with all that waits for them.
+    pub forgetting: Vec<OwnerId>,
     /// The latest usable date that was seen: a floor for the clock at the next start.
     pub seen: Option<Wall>,
 }

@@ -1,0 +1,232 @@
+//! How it looks from outside: the screen that is meant, and `status`.
+
+use super::Driver;
+use crate::{config::ShowAccount, status};
+use signpost_core::{
+    delivery::Hold,
+    fault::Fault,
+    owner::Account,
+    session::{Ending, GrantStatus, PendingSignIn, State, View},
+    time::{Boot, Wall},
+};
+use signpost_hal::screen::{self, Screen, SignIn};
+use std::time::Duration;
+
+impl Driver {
+    pub(super) fn screen(&self) -> Screen {
+        let start = self.config.start;
+        match self.session.view() {
+            View::Starting => Screen::Starting {
+                version: env!("CARGO_PKG_VERSION").into(),
+                device: self.device_id.clone(),
+            },
+            View::ClockWrong => Screen::ClockWrong,
+            View::NoNetwork => Screen::NoNetwork,
+            View::SignIn(pending) => Screen::SignIn(sign_in(pending)),
+            View::Renewing => Screen::Renewing,
+            View::Saving => Screen::Saving,
+            View::SignedIn(account) => Screen::SignedIn { account: self.shown_name(account) },
+            View::Denied => Screen::Denied { start },
+            View::WrongAccount(owner) => Screen::WrongAccount { hint: self.hint(owner) },
+            View::Online if self.is_storing() => self.storing(),
+            View::Online => Screen::Online,
+            View::Offline => self.storing(),
+            View::SignInAgain(fault) => {
+                Screen::SignInAgain { reason: fault.row().advice.into(), start }
+            }
+            View::Waiting => Screen::Waiting { start },
+            View::Fault(Fault::CaptivePortal) => Screen::Portal,
+            View::Fault(fault) => Screen::Fault(self.fault_screen(fault)),
+        }
+    }
+
+    /// Signed in, but telemetry does not get through.
+    fn is_storing(&self) -> bool {
+        self.delivery.as_ref().and_then(|delivery| delivery.held()) == Some(Hold::Unreachable)
+    }
+
+    fn storing(&self) -> Screen {
+        Screen::Offline { stored: self.records() }
+    }
+
+    fn records(&self) -> u64 {
+        self.stock.queues.iter().map(|(_, records, _)| records).sum()
+    }
+
+    fn shown_name(&self, account: Option<&Account>) -> Option<String> {
+        let name = account?.name.clone()?;
+        match self.config.show_account {
+            ShowAccount::Full => Some(name),
+            ShowAccount::Short => Some(shortened(&name)),
+            ShowAccount::None => None,
+        }
+    }
+
+    /// A hint at the right account never names it in full to whoever stands there.
+    fn hint(&self, owner: Option<&Account>) -> Option<String> {
+        let name = owner?.name.as_deref()?;
+        (self.config.show_account != ShowAccount::None).then(|| shortened(name))
+    }
+
+    fn fault_screen(&self, fault: Fault) -> screen::Fault {
+        let row = fault.row();
+        screen::Fault {
+            code: row.code.into(),
+            title: row.title.into(),
+            advice: row.advice.into(),
+            support: self.config.support.clone(),
+        }
+    }
+
+    pub(super) fn status(&self, private: bool) -> status::Status {
+        let wall = self.session.usable_wall(self.now);
+        let pending = self.session.pending_sign_in().filter(|_| private);
+        status::Status {
+            schema: 1,
+            version: env!("CARGO_PKG_VERSION").into(),
+            device_id: self.device_id.clone(),
+            generated_at: wall.and_then(status::rfc3339),
+            state: self.state().name(),
+            pairing: pending.map(|pending| self.pairing_status(pending)),
+            pairing_ended: self.ended.map(ending_name),
+            grant: self.grant_status(private),
+            clock: if wall.is_some() { "usable" } else { "unusable" },
+            delivery: self.delivery_status(),
+            flash: status::Flash { written_today: self.written, worn: self.stock.worn },
+            faults: self.faults_up().map(|(fault, since)| self.fault_status(fault, since)).collect(),
+        }
+    }
+
+    fn state(&self) -> State {
+        let state = self.session.state();
+        if state == State::Online && self.is_storing() { State::Offline } else { state }
+    }
+
+    fn pairing_status(&self, pending: &PendingSignIn) -> status::Pairing {
+        status::Pairing {
+            user_code: pending.user_code.clone(),
+            verification_uri: pending.verification_uri.clone(),
+            verification_uri_complete: pending.verification_uri_complete.clone(),
+            expires_in: pending.expires.since(self.now.boot).as_secs(),
+        }
+    }
+
+    fn grant_status(&self, private: bool) -> status::Grant {
+        let grant = self.session.grant();
+        let account = grant.account.filter(|_| private);
+        status::Grant {
+            status: match grant.status {
+                GrantStatus::None => "none",
+                GrantStatus::Held => "held",
+                GrantStatus::Suspended => "suspended",
+            },
+            account: account.map(|account| status::Account {
+                subject: account.subject.clone(),
+                name: account.name.clone(),
+            }),
+            signed_in_at: grant.signed_in_at.and_then(status::rfc3339),
+            last_refresh_at: grant.last_refresh.and_then(|at| self.date_of(at)),
+            expires_at: grant.expires_at.and_then(status::rfc3339),
+        }
+    }
+
+    fn delivery_status(&self) -> status::Delivery {
+        let bytes = self.stock.queues.iter().map(|(.., bytes)| bytes).sum();
+        let waits = self.stocked_since.map(|since| self.now.boot.since(since).as_secs());
+        let delivery = self.delivery.as_ref();
+        let counts = delivery.map(|delivery| delivery.counts()).unwrap_or_default();
+        let held = delivery.and_then(|delivery| delivery.held());
+        status::Delivery {
+            status: match delivery {
+                None => "off",
+                Some(_) if held.is_some() => "holding",
+                Some(delivery) if delivery.is_sending() => "sending",
+                Some(_) => "idle",
+            },
+            reason: held.map(Hold::name),
+            records: self.records(),
+            bytes,
+            oldest_age: waits,
+            last_success_at: counts.last_success.and_then(|at| self.date_of(at)),
+            dropped: counts.dropped,
+        }
+    }
+
+    fn faults_up(&self) -> impl Iterator<Item = (Fault, Boot)> {
+        let delivery = self.delivery.iter().flat_map(|delivery| delivery.faults().iter());
+        let mut all: Vec<_> =
+            self.session.faults().iter().chain(delivery).chain(self.faults.iter()).collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(fault, _)| *fault);
+        all.into_iter()
+    }
+
+    fn fault_status(&self, fault: Fault, since: Boot) -> status::Fault {
+        let row = fault.row();
+        status::Fault {
+            code: row.code,
+            class: row.class.name(),
+            title: row.title,
+            advice: row.advice,
+            since: self.date_of(since),
+        }
+    }
+
+    /// The date of an instant of this boot, by today's clock.
+    fn date_of(&self, at: Boot) -> Option<String> {
+        let now = self.session.usable_wall(self.now)?;
+        let ago = self.now.boot.since(at);
+        status::rfc3339(Wall::new(now.since_epoch().saturating_sub(ago)))
+    }
+}
+
+fn sign_in(pending: &PendingSignIn) -> SignIn {
+    SignIn {
+        user_code: pending.user_code.clone(),
+        verification_uri: pending.verification_uri.clone(),
+        verification_uri_complete: pending.verification_uri_complete.clone(),
+        expires: Duration::from_secs(pending.expires.since_boot().as_secs()),
+    }
+}
+
+/// `anna@acme.example` as `a…@acme`: enough to know oneself, too little to know another.
+fn shortened(name: &str) -> String {
+    let first = |part: &str| part.chars().next().map(String::from).unwrap_or_default();
+    match name.split_once('@') {
+        Some((user, domain)) => {
+            let host = domain.split('.').next().unwrap_or_default();
+            format!("{}…@{host}", first(user))
+        }
+        None => {
+            let mut words = name.split_whitespace();
+            let given = words.next().unwrap_or_default().to_owned();
+            let initial = words.next_back().map(|family| format!(" {}.", first(family)));
+            given + &initial.unwrap_or_default()
+        }
+    }
+}
+
+const fn ending_name(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Expired => "expired",
+        Ending::Denied => "denied",
+        Ending::WrongAccount => "wrong-account",
+        Ending::Refused => "refused",
+        Ending::BadIdentity => "bad-identity",
+        Ending::SignedOut => "signed-out",
+        Ending::Resumed => "resumed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_name_tells_owners_only() {
+        assert_eq!(shortened("anna@acme.example"), "a…@acme");
+        assert_eq!(shortened("Anna Maria Schmidt"), "Anna S.");
+        assert_eq!(shortened("anna"), "anna");
+        assert_eq!(shortened(""), "");
+    }
+}

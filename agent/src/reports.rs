@@ -1,0 +1,144 @@
+//! What the agent itself has to report, as OTLP logs: records that were given up, by name and
+//! reason (design invariant 4).
+//!
+//! The messages are the few fields of opentelemetry-proto that are used here; its generated crate
+//! would cost a hundred kilobytes.
+
+use crate::records::{Arrival, Envelope};
+use prost::Message;
+use signpost_core::{delivery::Dropped, otlp::Signal};
+
+/// The report that `records` of a kind were given up.
+pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -> Envelope {
+    let count = i64::try_from(records).unwrap_or(i64::MAX);
+    let record = LogRecord {
+        time_unix_nano: at.wall.map_or(0, |wall| {
+            u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()
+        }),
+        severity_number: 13,
+        severity_text: "WARN".into(),
+        body: Some(AnyValue::text(&format!("{records} {} records dropped: {reason}", signal.name()))),
+        attributes: vec![
+            KeyValue::of("signpost.dropped.records", AnyValue { value: Some(Value::Int(count)) }),
+            KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
+            KeyValue::of("signpost.dropped.reason", AnyValue::text(reason)),
+        ],
+        event_name: "signpost.dropped".into(),
+    };
+    let scope = Scope { name: "signpost".into(), version: env!("CARGO_PKG_VERSION").into() };
+    let resource = Resource {
+        attributes: vec![KeyValue::of("service.name", AnyValue::text("signpost"))],
+    };
+    let logs = ResourceLogs {
+        resource: Some(resource),
+        scope_logs: vec![ScopeLogs { scope: Some(scope), log_records: vec![record] }],
+    };
+    let request = ExportLogsServiceRequest { resource_logs: vec![logs] };
+    Envelope { signal: Signal::Logs, arrival: at, body: request.encode_to_vec() }
+}
+
+/// As [`dropped`], for what delivery gave up.
+pub(crate) fn dropped_by_delivery(dropped: Dropped, at: Arrival) -> Envelope {
+    self::dropped(dropped.records, dropped.signal, dropped.reason.name(), at)
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportLogsServiceRequest {
+    #[prost(message, repeated, tag = "1")]
+    resource_logs: Vec<ResourceLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResourceLogs {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    scope_logs: Vec<ScopeLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ScopeLogs {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    log_records: Vec<LogRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Scope {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LogRecord {
+    #[prost(fixed64, tag = "1")]
+    time_unix_nano: u64,
+    #[prost(int32, tag = "2")]
+    severity_number: i32,
+    #[prost(string, tag = "3")]
+    severity_text: String,
+    #[prost(message, optional, tag = "5")]
+    body: Option<AnyValue>,
+    #[prost(message, repeated, tag = "6")]
+    attributes: Vec<KeyValue>,
+    #[prost(string, tag = "12")]
+    event_name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AnyValue {
+    #[prost(oneof = "Value", tags = "1, 3")]
+    value: Option<Value>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Value {
+    #[prost(string, tag = "1")]
+    Text(String),
+    #[prost(int64, tag = "3")]
+    Int(i64),
+}
+
+impl KeyValue {
+    fn of(key: &str, value: AnyValue) -> Self {
+        Self { key: key.into(), value: Some(value) }
+    }
+}
+
+impl AnyValue {
+    fn text(text: &str) -> Self {
+        Self { value: Some(Value::Text(text.into())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signpost_core::{otlp::count_records, time::Boot};
+
+    #[test]
+    fn invariant_4_a_report_is_an_export_request_of_one_record() {
+        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
+        let report = dropped(5, Signal::Metrics, "malformed", at);
+        assert_eq!(count_records(&report.body), Ok(1));
+        let text = String::from_utf8_lossy(&report.body).into_owned();
+        assert!(text.contains("5 metrics records dropped: malformed"));
+    }
+}
