@@ -69,9 +69,10 @@ impl Authority {
     }
 
     pub(crate) fn server_config(&self, certificate: Certificate) -> io::Result<Arc<ServerConfig>> {
-        let names = match certificate {
-            Certificate::WrongName => vec!["elsewhere.invalid".to_owned()],
-            _ => self.names.clone(),
+        let names = if certificate == Certificate::WrongName {
+            vec!["elsewhere.invalid".to_owned()]
+        } else {
+            self.names.clone()
         };
         let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
         params.distinguished_name.push(DnType::CommonName, "Signpost sandbox");

@@ -15,6 +15,7 @@ mod control;
 mod fault;
 mod issuer;
 mod journal;
+mod pages;
 mod play;
 mod reply;
 mod sandbox;

@@ -41,7 +41,7 @@ impl Reply {
             .header(
                 header::CONTENT_SECURITY_POLICY,
                 "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                 img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+                 img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
             )
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
             .header(header::REFERRER_POLICY, "no-referrer")
@@ -66,10 +66,8 @@ impl Reply {
         let Ok(Value::Object(fields)) = serde_json::from_slice(&self.body) else { return self };
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &fields {
-            match value {
-                Value::String(text) => form.append_pair(name, text),
-                other => form.append_pair(name, &other.to_string()),
-            };
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            form.append_pair(name, &text);
         }
         self.body = form.finish().into_bytes();
         self.headers.retain(|(name, _)| name != header::CONTENT_TYPE);

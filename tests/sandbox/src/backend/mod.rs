@@ -1,8 +1,8 @@
 //! The telemetry backend's memory: what arrived, in whose name, in which order.
 
-pub(crate) mod live;
 pub(crate) mod otlp;
 pub(crate) mod routes;
+mod series;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::clock::Now;
 use crate::issuer::keys::Digest;
-use live::Live;
 use otlp::{Encoding, Record, Signal};
+pub(crate) use series::{Device, Devices, Series};
 
 /// One accepted request.
 #[derive(Clone, Debug, Serialize)]
@@ -65,7 +65,7 @@ pub(crate) struct Backend {
     totals: Totals,
     keys: HashMap<Digest, Digest>,
     key_order: VecDeque<Digest>,
-    pub(crate) live: Live,
+    pub(crate) devices: Devices,
 }
 
 /// A request that passed all checks.
@@ -97,7 +97,7 @@ impl Backend {
             totals: Totals::default(),
             keys: HashMap::new(),
             key_order: VecDeque::new(),
-            live: Live::default(),
+            devices: Devices::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Backend {
             self.totals.duplicates += 1;
             return seen;
         }
-        self.live.show(&delivery, now);
+        self.devices.show(&delivery, now);
         let records = delivery.records.len() as u64;
         match delivery.signal {
             Signal::Logs => self.totals.logs += records,

@@ -12,7 +12,7 @@ use axum::routing::{any, post};
 use flate2::read::MultiGzDecoder;
 
 use super::otlp::{self, Encoding, Signal};
-use super::{Delivery, Stored, live};
+use super::{Delivery, Stored};
 use crate::fault::Endpoint;
 use crate::issuer::Refused;
 use crate::issuer::routes::bearer;
@@ -37,7 +37,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/v1/metrics", post(metrics))
         .route("/v1/traces", post(traces))
         .route("/elsewhere", any(elsewhere))
-        .merge(live::router())
+        .merge(crate::pages::live::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(world)
 }
@@ -117,17 +117,15 @@ async fn take(signal: Signal, parts: Parts) -> Response {
 
 /// An accepted request's answer with some records declared rejected.
 pub(crate) fn partial(reply: Reply, endpoint: Endpoint, rejected: u32) -> Reply {
-    let signal = match endpoint {
-        Endpoint::Logs => Signal::Logs,
-        Endpoint::Metrics => Signal::Metrics,
-        Endpoint::Traces => Signal::Traces,
-        _ => return reply,
+    let signals = [Signal::Logs, Signal::Metrics, Signal::Traces];
+    let Some(signal) = signals.into_iter().find(|signal| signal.endpoint() == endpoint) else {
+        return reply;
     };
-    let json = reply.headers.iter().any(|(_, value)| value == Encoding::Json.content_type());
-    let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
     if reply.status != 200 {
         return reply;
     }
+    let json = reply.headers.iter().any(|(_, value)| value == Encoding::Json.content_type());
+    let encoding = if json { Encoding::Json } else { Encoding::Protobuf };
     Reply::new(200, encoding.content_type(), otlp::accepted(signal, encoding, rejected))
 }
 

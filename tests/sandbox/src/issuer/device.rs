@@ -27,10 +27,12 @@ const MOST_WRONG_CODES: usize = 20;
 
 /// One sign-in, from its codes to its end.
 pub(crate) struct Flow {
-    pub(super) client_id: String,
-    pub(super) scope: String,
-    pub(super) audience: String,
-    pub(super) state: FlowState,
+    pub(crate) client_id: String,
+    pub(crate) scope: String,
+    audience: String,
+    answer: Option<Answer>,
+    /// Whether the client has had its final reply, which is given once.
+    told: bool,
     pub(crate) user_code: String,
     /// Ties an answer on the sign-in page to the page that was shown.
     pub(crate) ticket: String,
@@ -39,12 +41,11 @@ pub(crate) struct Flow {
     not_before: Duration,
 }
 
+/// What a person said about a code.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum FlowState {
-    Pending,
+pub(crate) enum Answer {
     Approved { subject: String },
     Denied,
-    Done,
 }
 
 /// A sign-in that waits for a person.
@@ -109,7 +110,8 @@ impl Issuer {
             client_id,
             scope: Self::granted_scope(asked.get("scope")),
             audience,
-            state: FlowState::Pending,
+            answer: None,
+            told: false,
             user_code: self.unused_user_code().map_err(broken)?,
             ticket: random_text(16).map_err(broken)?,
             expires: now.up + self.settings.code_lifetime,
@@ -153,7 +155,7 @@ impl Issuer {
             flow.interval += FIVE_SECONDS;
             journal.violation(Violation::EarlyPoll { early_by });
         }
-        if flow.state == FlowState::Done {
+        if flow.told {
             journal.violation(Violation::PollAfterEnd);
         }
         flow.not_before = now.up + flow.interval;
@@ -192,7 +194,7 @@ impl Issuer {
         if flow.client_id != client_id {
             return no("invalid_grant", "a device code of another client");
         }
-        if flow.state == FlowState::Done {
+        if flow.told {
             return no("invalid_grant", "this device code was used already");
         }
         if now.up >= flow.expires {
@@ -201,15 +203,15 @@ impl Issuer {
         if early {
             return no("slow_down", "asked before the interval was over");
         }
-        match std::mem::replace(&mut flow.state, FlowState::Done) {
-            FlowState::Approved { subject } => {
+        let Some(answer) = flow.answer.clone() else {
+            return no("authorization_pending", "nobody has answered yet");
+        };
+        flow.told = true;
+        match answer {
+            Answer::Denied => no("access_denied", "the person said no"),
+            Answer::Approved { subject } => {
                 let (scope, audience) = (flow.scope.clone(), flow.audience.clone());
                 self.new_grant(client_id, subject, scope, audience, now)
-            }
-            FlowState::Denied => no("access_denied", "the person said no"),
-            pending @ (FlowState::Pending | FlowState::Done) => {
-                flow.state = pending;
-                no("authorization_pending", "nobody has answered yet")
             }
         }
     }
@@ -228,13 +230,17 @@ impl Issuer {
             self.wrong_codes.push(now.up);
             return Err(CodeError::Unknown);
         };
-        match flow.state {
-            FlowState::Pending if now.up >= flow.expires => Err(CodeError::Expired),
-            FlowState::Pending => Ok(flow),
-            FlowState::Approved { .. } | FlowState::Denied | FlowState::Done => {
-                Err(CodeError::Answered)
-            }
+        if flow.answer.is_some() {
+            return Err(CodeError::Answered);
         }
+        if now.up >= flow.expires { Err(CodeError::Expired) } else { Ok(flow) }
+    }
+
+    /// The flow whose page was shown with this ticket, and what was answered there.
+    pub(crate) fn find_ticket(&self, ticket: &str) -> Option<(&Flow, Option<&Answer>)> {
+        let wanted = Digest::of(ticket);
+        let flow = self.flows.values().find(|flow| Digest::of(&flow.ticket) == wanted)?;
+        Some((flow, flow.answer.as_ref()))
     }
 
     pub(crate) fn approve(
@@ -247,20 +253,18 @@ impl Issuer {
             return Err(CodeError::Account);
         }
         let subject = subject.to_owned();
-        self.find_code(typed, now)?.state = FlowState::Approved { subject };
+        self.find_code(typed, now)?.answer = Some(Answer::Approved { subject });
         Ok(())
     }
 
     pub(crate) fn deny(&mut self, typed: &str, now: Now) -> Result<(), CodeError> {
-        self.find_code(typed, now)?.state = FlowState::Denied;
+        self.find_code(typed, now)?.answer = Some(Answer::Denied);
         Ok(())
     }
 
     pub(crate) fn pending_codes(&self, now: Now) -> Vec<PendingCode> {
-        let pending = self
-            .flows
-            .values()
-            .filter(|flow| flow.state == FlowState::Pending && now.up < flow.expires);
+        let pending =
+            self.flows.values().filter(|flow| flow.answer.is_none() && now.up < flow.expires);
         pending
             .map(|flow| PendingCode {
                 user_code: flow.user_code.clone(),
@@ -275,16 +279,6 @@ impl Issuer {
     pub(crate) fn client_name(&self, client_id: &str) -> String {
         let client = self.settings.clients.iter().find(|client| client.id == client_id);
         client.map_or_else(|| client_id.to_owned(), |client| client.name.clone())
-    }
-}
-
-impl Flow {
-    pub(crate) fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    pub(crate) fn scope(&self) -> &str {
-        &self.scope
     }
 }
 

@@ -3,7 +3,6 @@
 
 pub(crate) mod device;
 pub(crate) mod keys;
-pub(crate) mod page;
 pub(crate) mod routes;
 pub(crate) mod token;
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
-use super::{Asked, Refused, device, page};
+use super::{Asked, Refused, device};
 use crate::fault::{Endpoint, Fault};
 use crate::journal::{Caller, Violation};
 use crate::play::{Call, answer, arrive, give};
@@ -30,7 +30,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/revoke", post(revoke))
         .route("/userinfo", get(userinfo).post(userinfo))
         .route("/elsewhere", any(elsewhere))
-        .merge(page::router())
+        .merge(crate::pages::sign_in::router())
         .merge(crate::control::router())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(world)
