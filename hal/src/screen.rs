@@ -2,7 +2,7 @@
 //!
 //! The agent says what is meant, a [`Screen`]; [`layout`] decides how it looks, as a pure function,
 //! so that every look is compared with a text picture. Nothing here is a token. Text that an issuer
-//! chose is made harmless before it reaches a frame: see [`text`](self::text).
+//! chose is made harmless before it reaches a frame.
 
 mod cells;
 mod layout;

@@ -116,12 +116,8 @@ fn break_after(text: &str, columns: usize, breaks: &[char]) -> Vec<String> {
     lines
 }
 
+/// Control characters have no width that is known, and what joins, hides or turns has none at all,
+/// the marks of the bidirectional algorithm (UAX #9, section 2) among them.
 fn is_visible(c: char) -> bool {
-    c == ' '
-        || !c.is_whitespace() && c.width().is_some_and(|columns| columns > 0) && !turns_direction(c)
-}
-
-/// Marks of the bidirectional algorithm (UAX #9, section 2), whatever width they claim.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    c == ' ' || !c.is_whitespace() && c.width().is_some_and(|columns| columns > 0)
 }

@@ -192,6 +192,11 @@ fn a_panel_that_vanished_is_opened_again_ever_less_often() {
         stage.expect_report(Some(cause));
         stage.at(second + wait - 1);
         stage.show(second);
+        if wait == 1 {
+            // Long enough for a thread that would try too early; it costs this test no certainty.
+            let early = stage.calls.recv_timeout(Duration::from_millis(50));
+            assert_eq!(early, Err(RecvTimeoutError::Timeout), "a new screen is no reason to try");
+        }
         second += wait;
         stage.at(second);
         stage.show(second);
