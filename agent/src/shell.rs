@@ -2,3 +2,7 @@
 //! tokio, threads and sockets, and decides nothing itself.
 
 pub mod calls;
+mod broker;
+mod control;
+mod intake;
+pub mod sockets;

@@ -40,4 +40,9 @@ impl Calls {
         self.0.try_send(Asked { call, answer }).map_err(|_| Busy)?;
         answered.await.map_err(|_| Busy)
     }
+
+    /// Waits until the driver takes no more calls: the agent is stopping.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }

@@ -1,0 +1,127 @@
+//! The token socket: access tokens for local programs, in OAuth's words.
+
+use std::time::Duration;
+
+use hyper::{Method, Request, StatusCode};
+use serde::Serialize;
+use signpost_core::session::{AccessToken, TokenKey};
+use url::form_urlencoded;
+
+use super::control;
+use super::sockets::{Desk, Reply, Unavailable as _, error, json, no_such_path, wrong_method};
+use crate::ports::{Answer, Call};
+
+/// The longest query that is read.
+const MOST_QUERY: usize = 8 << 10;
+/// The most scopes in one request.
+const MOST_SCOPES: usize = 32;
+/// The longest life that may be asked for.
+const MOST_TTL: u64 = 86_400;
+
+/// A successful answer (RFC 6749, section 5.1).
+#[derive(Serialize)]
+struct Token<'a> {
+    access_token: &'a str,
+    token_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+pub(super) async fn answer<B>(request: &Request<B>, desk: &Desk) -> Reply {
+    match (request.uri().path(), request.method()) {
+        ("/v1/token", &Method::GET) => match wanted(request.uri().query().unwrap_or_default()) {
+            Ok((key, min_ttl)) => hand_out(key, min_ttl, desk).await,
+            Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
+        },
+        ("/v1/status", &Method::GET) => control::status(desk, false).await,
+        ("/v1/token" | "/v1/status", _) => wrong_method("GET"),
+        _ => no_such_path(),
+    }
+}
+
+async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {
+    let for_resource = key.resource.is_some();
+    match desk.ask(Call::Token { key, min_ttl }).await {
+        Answer::Token(access, left) => token(&access, left),
+        Answer::SignInNeeded => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "login_required",
+            "Nobody is signed in; sign in at the device or with `signpost sign-in`.",
+        )
+        .retry_after(Duration::from_secs(5)),
+        Answer::Refused if for_resource => error(
+            StatusCode::BAD_REQUEST,
+            "invalid_target",
+            "The issuer gives no token for this resource with these scopes.",
+        ),
+        Answer::Refused => error(
+            StatusCode::BAD_REQUEST,
+            "invalid_scope",
+            "The issuer gives no token with these scopes.",
+        ),
+        other @ (Answer::Status(_) | Answer::Done | Answer::TryLater(_) | Answer::NotSaved) => {
+            control::not_now(&other)
+        }
+    }
+}
+
+fn token(access: &AccessToken, left: Option<Duration>) -> Reply {
+    let body = Token {
+        access_token: access.token.expose(),
+        token_type: &access.token_type,
+        expires_in: left.map(|left| left.as_secs()),
+        scope: access.scope.as_ref().map(|scopes| scopes.join(" ")),
+    };
+    json(StatusCode::OK, &body)
+}
+
+/// What a query asks for, or what is wrong with it.
+fn wanted(query: &str) -> Result<(TokenKey, Duration), String> {
+    if query.len() > MOST_QUERY {
+        return Err(format!("The query is longer than {MOST_QUERY} bytes."));
+    }
+    let mut resource = None;
+    let mut scopes: Vec<String> = Vec::new();
+    let mut min_ttl = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let taken = match &*name {
+            "resource" if is_resource(&value) => resource.replace(value.into_owned()).is_some(),
+            "resource" => return Err("resource is no absolute URI without #.".to_owned()),
+            "scope" => {
+                scopes.extend(value.split(' ').filter(|word| !word.is_empty()).map(str::to_owned));
+                false
+            }
+            "min_ttl" => {
+                let seconds = value.parse().ok().filter(|seconds| *seconds <= MOST_TTL);
+                let seconds = seconds
+                    .ok_or_else(|| format!("min_ttl is no number of seconds up to {MOST_TTL}."))?;
+                min_ttl.replace(seconds).is_some()
+            }
+            _ => return Err("There are resource, scope and min_ttl, and no others.".to_owned()),
+        };
+        if taken {
+            return Err(format!("{name} is given twice."));
+        }
+    }
+    if scopes.len() > MOST_SCOPES || !scopes.iter().all(|scope| is_scope(scope)) {
+        return Err(format!(
+            "scope is not made of up to {MOST_SCOPES} words of printable ASCII without \" and \\."
+        ));
+    }
+    Ok((TokenKey::new(resource, &scopes), Duration::from_secs(min_ttl.unwrap_or(0))))
+}
+
+/// RFC 6749, section 3.3.
+fn is_scope(word: &str) -> bool {
+    (1..=255).contains(&word.len())
+        && word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+/// RFC 8707, section 2.
+fn is_resource(text: &str) -> bool {
+    text.len() <= 2048
+        && !text.contains(|c: char| c == '#' || c.is_whitespace() || c.is_control())
+        && url::Url::parse(text).is_ok()
+}

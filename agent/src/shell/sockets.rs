@@ -1,0 +1,181 @@
+//! The sockets of this device's own programs and people: control, tokens, telemetry, metrics.
+//!
+//! HTTP/1.1 over Unix sockets and loopback addresses. Who may come in is decided before a byte is
+//! read; how many, how much and how long is bounded by [`Limits`], so that a client that is slow,
+//! silent or hostile harms nobody but itself (design invariant 9). What is asked goes through
+//! [`Calls`]; nothing is decided here.
+
+mod listener;
+mod reply;
+mod seats;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::calls::Calls;
+use super::{broker, control, intake};
+use crate::config::{Config, Listen};
+use crate::ports::{Answer, Call};
+
+pub use listener::BindError;
+pub(super) use reply::{Reply, Unavailable, error, json, no_such_path, text, wrong_method};
+
+use listener::Listener;
+use server::{Admission, Door};
+
+/// What a client may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections to one socket. Beyond it the one that has been idle longest is closed.
+    pub connections: usize,
+    /// From a connection's start, or its last answer, to the end of a request's header.
+    pub header: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// For the agent's answer; after it the client is told to come again.
+    pub answer: Duration,
+    /// For a whole connection.
+    pub connection: Duration,
+    /// For answers under way when the agent stops.
+    pub stop: Duration,
+    /// Bytes of a body as it comes.
+    pub received: usize,
+    /// Bytes of a body when decompressed.
+    pub inflated: usize,
+    /// Bytes of all bodies that are being taken in at one time.
+    pub memory: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            // Longer than the minute after which many programs export their metrics again.
+            header: Duration::from_secs(75),
+            body: Duration::from_secs(30),
+            answer: Duration::from_secs(60),
+            connection: Duration::from_secs(3_600),
+            stop: Duration::from_secs(2),
+            received: 4 << 20,
+            inflated: 16 << 20,
+            memory: 24 << 20,
+        }
+    }
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Control,
+    Tokens,
+    Intake,
+    Metrics,
+}
+
+/// All sockets of the configuration, bound and not yet served.
+#[derive(Debug)]
+pub struct Sockets {
+    doors: Vec<Door>,
+    limits: Limits,
+}
+
+impl Sockets {
+    /// Binds every socket that `config` names. Files of a dead agent are replaced.
+    ///
+    /// # Errors
+    /// The first one that cannot be bound.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        Self::bind_within(config, Limits::default())
+    }
+
+    /// As [`Sockets::bind`], with other limits.
+    ///
+    /// # Errors
+    /// The first one that cannot be bound.
+    pub fn bind_within(config: &Config, limits: Limits) -> Result<Self, BindError> {
+        let control = Listener::unix("control.socket", config.control.socket.as_path(), 0o600)?;
+        let tokens = Listener::unix("broker.socket", config.broker.socket.as_path(), 0o600)?;
+        if !config.broker.allow.is_empty() {
+            tracing::warn!(
+                "broker.allow: this version hands tokens to root and its own user only; \
+                 the rules are ignored"
+            );
+        }
+        let mut doors = vec![
+            Door { listener: control, purpose: Purpose::Control, admission: Admission::Owner },
+            Door { listener: tokens, purpose: Purpose::Tokens, admission: Admission::Owner },
+        ];
+        for place in &config.telemetry.listen {
+            let listener = listen("telemetry.listen", place)?;
+            doors.push(Door { listener, purpose: Purpose::Intake, admission: Admission::Anyone });
+        }
+        if let Some(place) = &config.metrics.listen {
+            let listener = listen("metrics.listen", place)?;
+            doors.push(Door { listener, purpose: Purpose::Metrics, admission: Admission::Anyone });
+        }
+        Ok(Self { doors, limits })
+    }
+
+    /// The loopback addresses at which telemetry is taken in.
+    pub fn intake_addresses(&self) -> Vec<SocketAddr> {
+        let intake = self.doors.iter().filter(|door| door.purpose == Purpose::Intake);
+        intake.filter_map(|door| door.listener.address()).collect()
+    }
+
+    /// Serves until the inner side of `calls` is closed; then finishes the answers under way.
+    /// Dropping the future ends all connections at once.
+    pub async fn serve(self, calls: Calls) {
+        let (stop, stopping) = watch::channel(());
+        let memory = Arc::new(Semaphore::new(self.limits.memory));
+        let desk = Arc::new(Desk { calls: calls.clone(), limits: self.limits, memory });
+        let mut doors = JoinSet::new();
+        for door in self.doors {
+            doors.spawn(door.serve(Arc::clone(&desk), stopping.clone()));
+        }
+        calls.closed().await;
+        drop(stop);
+        while doors.join_next().await.is_some() {}
+    }
+}
+
+fn listen(key: &'static str, place: &Listen) -> Result<Listener, BindError> {
+    match place {
+        Listen::Tcp(address) => Listener::tcp(key, *address),
+        Listen::Unix(path) => Listener::unix(key, path.as_path(), 0o660),
+    }
+}
+
+/// What every request is answered with.
+pub(super) struct Desk {
+    calls: Calls,
+    /// What clients may take.
+    pub(super) limits: Limits,
+    /// Bytes left for bodies.
+    pub(super) memory: Arc<Semaphore>,
+}
+
+impl Desk {
+    /// The driver's answer; [`Answer::TryLater`] where it gives none in time.
+    pub(super) async fn ask(&self, call: Call) -> Answer {
+        match tokio::time::timeout(self.limits.answer, self.calls.ask(call)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Answer::TryLater(Duration::from_secs(1)),
+        }
+    }
+}
+
+async fn answer(purpose: Purpose, request: Request<Incoming>, desk: &Arc<Desk>) -> Reply {
+    match purpose {
+        Purpose::Control => control::answer(&request, desk).await,
+        Purpose::Tokens => broker::answer(&request, desk).await,
+        Purpose::Intake => intake::answer(request, desk).await,
+        Purpose::Metrics => control::answer_metrics(&request, desk).await,
+    }
+}
