@@ -21,7 +21,8 @@
 //! |---|---|---|
 //! | 0 | 1 | `0xA5` |
 //! | 1 | 1 | version in the high half; in the low one 1 for tokens, 2 for a ledger, 3 for a queue |
-//! | 2 | 2 | tokens: `seq` less that of the segment before, 0 for none, `0xFFFF` for "next lower" |
+//! | 2 | 1 | tokens: `seq` less that of the segment before, 0 for none, `0xFF` for "the one before it in the ring" |
+//! | 3 | 1 | tokens: low bits of the number of the first commit that begins here |
 //! | 4 | 8 | store id, random, made with the store |
 //! | 12 | 4 | `seq`: one higher at least than that of any segment filled before |
 //! | 16 | 4 | erases of this segment |
@@ -50,8 +51,8 @@
 //! the commit's number modulo 8, then entries: key (1),
 //! length (varint), and so many bytes sealed under the store key. Length 0 removes the key.
 //! The newest entry counts. Associated data: `signpost`, version, 1, store id, key, `seq` and
-//! offset of the unit. Key 255 is the store key itself, sealed under an outer key;
-//! associated data: `signpost`, version, 0, store id, then what binds the store to its device.
+//! offset of the unit. Keys 255 and 254 are both the store key itself, sealed under an outer
+//! key; associated data: `signpost`, version, 0, store id, then what binds the store to its device.
 //!
 //! ## Spool
 //! The newest whole **ledger** segment says which queues there are. Its units hold entries:

@@ -49,9 +49,11 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) store: [u8; 8],
     pub(crate) seq: u32,
-    /// Distance in `seq` to the segment before in a token log; 0 for none, `u16::MAX` for
-    /// "the next lower there is".
-    pub(crate) back: u16,
+    /// In a token log the distance in `seq` to the segment before; 0 for none, `u8::MAX` for
+    /// "the one before it in the ring".
+    pub(crate) back: u8,
+    /// In a token log the low bits of the number of the first commit that begins here.
+    pub(crate) commit: u8,
     pub(crate) erases: u32,
 }
 
@@ -71,7 +73,7 @@ impl Header {
             Kind::Queue(_) => 3,
         };
         out.extend([MAGIC, VERSION << 4 | kind]);
-        out.extend(self.back.to_le_bytes());
+        out.extend([self.back, self.commit]);
         out.extend(self.store);
         out.extend(self.seq.to_le_bytes());
         out.extend(self.erases.to_le_bytes());
@@ -109,7 +111,8 @@ impl Header {
             kind,
             store,
             seq: u32_at(bytes, 12),
-            back: u16::from_le_bytes([bytes[2], bytes[3]]),
+            back: bytes[2],
+            commit: bytes[3],
             erases: u32_at(bytes, 16),
         };
         let body = header.len() as usize - CRC;
@@ -380,6 +383,24 @@ impl<F: Flash> Log<F> {
         Ok((plausible && word == expected).then_some(part))
     }
 
+    /// Where, behind `at` in the same segment, the whole first part of a unit begins.
+    pub(crate) fn resume(&mut self, at: Place) -> Result<Option<Place>, FlashError> {
+        let step = self.geometry.program_unit();
+        if !self.overwrites() && self.is_open(at)? {
+            return Ok(None);
+        }
+        let mut place = Place { offset: self.align(at.offset + 1), ..at };
+        while place.offset + PART < self.segment {
+            if let Some(part) = self.part(place)?.filter(|part| part.first)
+                && self.part_payload(place, &part, 0, &mut |_| ())?
+            {
+                return Ok(Some(place));
+            }
+            place.offset += step;
+        }
+        Ok(None)
+    }
+
     /// Where the part after `part` at `at` would begin.
     pub(crate) fn after(&self, at: Place, part: &Part) -> Place {
         Place { offset: self.align(at.offset + PART + part.len), ..at }
@@ -407,7 +428,6 @@ impl<F: Flash> Log<F> {
         mut next: impl FnMut(&mut Self, u16) -> Result<Option<Place>, FlashError>,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<Option<Unit>, FlashError> {
-        let mut chunk = [0; 256];
         let mut at = start;
         let mut before = 0;
         let mut total = 0;
@@ -425,18 +445,7 @@ impl<F: Flash> Log<F> {
                 return Ok(None);
             }
             multi |= part.multi;
-            let mut crc = self.seed(at, part.first, part.last, part.multi, part.len as usize).0;
-            crc = crc.with(&u32::to_le_bytes(before));
-            let mut offset = 0;
-            while offset < part.len {
-                let len = (part.len - offset).min(chunk.len() as u32) as usize;
-                let from = self.base(at.index) + at.offset + PART + offset;
-                self.flash.read(from, &mut chunk[..len])?;
-                crc = crc.with(&chunk[..len]);
-                sink(&chunk[..len]);
-                offset += len as u32;
-            }
-            if crc.end() != part.crc {
+            if !self.part_payload(at, &part, before, &mut sink)? {
                 return Ok(None);
             }
             before = part.crc;
@@ -445,6 +454,29 @@ impl<F: Flash> Log<F> {
                 return Ok(Some(Unit { multi, end: at }));
             }
         }
+    }
+
+    /// Hands the payload of `part` to `sink`; whether its checksum is right.
+    fn part_payload(
+        &mut self,
+        at: Place,
+        part: &Part,
+        before: u32,
+        sink: &mut impl FnMut(&[u8]),
+    ) -> Result<bool, FlashError> {
+        let mut chunk = [0; 256];
+        let mut crc = self.seed(at, part.first, part.last, part.multi, part.len as usize).0;
+        crc = crc.with(&u32::to_le_bytes(before));
+        let mut offset = 0;
+        while offset < part.len {
+            let len = (part.len - offset).min(chunk.len() as u32) as usize;
+            let from = self.base(at.index) + at.offset + PART + offset;
+            self.flash.read(from, &mut chunk[..len])?;
+            crc = crc.with(&chunk[..len]);
+            sink(&chunk[..len]);
+            offset += len as u32;
+        }
+        Ok(crc.end() == part.crc)
     }
 }
 

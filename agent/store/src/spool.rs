@@ -526,8 +526,14 @@ impl<F: Flash> Spool<F> {
         for (number, (erases, index)) in free.into_iter().take(count).enumerate() {
             let seq = self.seq.checked_add(1 + number as u32).ok_or(StoreError::Full)?;
             let erases = if self.log.overwrites() { 0 } else { erases.saturating_add(1) };
-            let header =
-                Header { kind: kind(number), store: self.log.store(), seq, back: 0, erases };
+            let header = Header {
+                kind: kind(number),
+                store: self.log.store(),
+                seq,
+                back: 0,
+                commit: 0,
+                erases,
+            };
             picked.push((index, header));
         }
         Ok(picked)
@@ -718,7 +724,7 @@ fn count_in<F: Flash>(log: &mut Log<F>, place: Place, part: &Part) -> Result<u64
 fn queue_header_len() -> u32 {
     let name = QueueName([0; 20]);
     let kind = Kind::Queue(QueueSegment { name, birth: 0, first: 0 });
-    Header { kind, store: [0; 8], seq: 0, back: 0, erases: 0 }.len()
+    Header { kind, store: [0; 8], seq: 0, back: 0, commit: 0, erases: 0 }.len()
 }
 
 /// Cuts records into groups that are sealed together.

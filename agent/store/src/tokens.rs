@@ -21,10 +21,13 @@ use crate::{OpenError, StoreError};
 
 mod mount;
 
-/// A superseded value is out of the window after this many commits at most.
-const COMMITS_MAX: u32 = 15;
+/// A value is out of the window after this many commits at most, unless it is still live.
+const COMMITS_MAX: u32 = 16;
 /// The entry that holds the store key.
 const STORE_KEY: u8 = 255;
+/// A second copy of it, in another segment wherever the window has two: no single damaged
+/// segment costs all records.
+const SPARE_KEY: u8 = 254;
 /// Stands for a value that could not be read when it was to be moved: it never opens.
 const SPOILED: [u8; 1] = [0];
 /// Room for the number at the front of a unit.
@@ -48,9 +51,9 @@ pub struct Opened {
     pub lost: u32,
 }
 
-/// A few records under keys from 0 to 254, each replaced as a whole.
+/// A few records under keys from 0 to 253, each replaced as a whole.
 ///
-/// Changes are durable when the call returns. A superseded value is erased after 15 further
+/// Changes are durable when the call returns. A superseded value is erased after 16 further
 /// commits, on media that overwrite once its segment is used again, or by [`scrub`](Self::scrub).
 pub struct TokenStore<F> {
     log: Log<F>,
@@ -126,7 +129,7 @@ impl<F: Flash> TokenStore<F> {
 
     /// Keys that have a value, in no order.
     pub fn keys(&self) -> impl Iterator<Item = u8> {
-        self.live.iter().filter(|e| e.key != STORE_KEY && e.len > 0).map(|e| e.key)
+        self.live.iter().filter(|e| e.key < SPARE_KEY && e.len > 0).map(|e| e.key)
     }
 
     /// Erases of the segment that was erased most; 0 on media that have none.
@@ -139,7 +142,7 @@ impl<F: Flash> TokenStore<F> {
     /// # Errors
     /// [`StoreError::Damaged`] if it cannot be read; never an older value instead.
     pub fn get(&mut self, key: u8) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        if key == STORE_KEY {
+        if key >= SPARE_KEY {
             return Err(StoreError::Invalid);
         }
         match self.entry(key) {
@@ -166,7 +169,7 @@ impl<F: Flash> TokenStore<F> {
     /// # Errors
     /// As [`put`](Self::put).
     pub fn remove(&mut self, key: u8) -> Result<(), StoreError> {
-        if key == STORE_KEY {
+        if key >= SPARE_KEY {
             return Err(StoreError::Invalid);
         }
         match self.entry(key) {
@@ -294,10 +297,9 @@ impl<F: Flash> TokenStore<F> {
             });
         }
         self.commits += 1;
-        for entry in &mut self.live {
-            if let Some(moved) = plan.moved.iter().find(|moved| moved.key == entry.key) {
-                *entry = Entry { unit: plan.start, ..*moved };
-            }
+        for moved in &plan.moved {
+            self.live.retain(|e| e.key != moved.key);
+            self.live.push(Entry { unit: plan.start, ..*moved });
         }
         for (key, value) in changes {
             self.stale |= self.live.iter().any(|e| e.key == *key);
@@ -313,7 +315,8 @@ impl<F: Flash> TokenStore<F> {
             }
         }
         let tail = self.window.front().map_or(0, |s| s.seq);
-        self.live.retain(|e| e.len > 0 || e.unit.seq > tail);
+        // What was not moved out of the way of the tail is the spare key alone.
+        self.live.retain(|e| e.unit.seq > tail || e.len > 0 && e.unit.seq == tail);
     }
 
     /// Decides what a commit carries along, where it begins, and which segments it fills.
@@ -322,21 +325,30 @@ impl<F: Flash> TokenStore<F> {
         let header = Header { store: self.log.store(), ..blank_header() };
         let size = |value_len: usize| 1 + varint_len(value_len as u64) + value_len;
         let changed: usize = changes.iter().map(|(_, v)| size(v.sealed_len())).sum();
+        // Room for the spare key, whether it comes along or not.
+        let changed = changed + size(32 + SEALING);
         let mut rest: Vec<Entry> = self.live.clone();
         rest.retain(|e| changes.iter().all(|(key, _)| *key != e.key));
-        let values: usize = rest.iter().filter(|e| e.len > 0).map(|e| size(e.len as usize)).sum();
+        let carry = |entry: &Entry| match entry {
+            Entry { key: SPARE_KEY, .. } | Entry { len: 0, .. } => 0,
+            Entry { len, .. } => size(*len as usize),
+        };
+        let values: usize = rest.iter().map(carry).sum();
         // The room that a commit of everything takes must always be left.
         let reserve = self.log.lay(None, header.len(), MARK + changed + values).fresh;
         if 2 * u32::from(reserve) + 1 > u32::from(self.log.count()) {
             return Err(StoreError::Full);
         }
         // Many small commits in one segment are superseded values in it, too.
-        let worn_in = self.window.back().is_some_and(|s| self.commits - s.commits >= COMMITS_MAX);
+        let worn_in = self
+            .window
+            .back()
+            .is_some_and(|s| self.commits.saturating_sub(s.commits) >= COMMITS_MAX);
         let head = self.head.filter(|_| !all && !worn_in);
         let mut moved: Vec<Entry> = Vec::new();
         let mut gone = 0;
         loop {
-            let carried: usize = moved.iter().map(|e| size(e.len as usize)).sum();
+            let carried: usize = moved.iter().map(carry).sum();
             let lay = self.log.lay(head, header.len(), MARK + changed + carried);
             let tail = self
                 .window
@@ -347,16 +359,20 @@ impl<F: Flash> TokenStore<F> {
             // With everything moved, the window begins at the head if that is where the unit does.
             let first = if first == self.window.len() && lay.in_head { first - 1 } else { first };
             let kept = (self.window.len() - first) as u16 + lay.fresh;
-            let age = self.window.get(first).map_or(0, |s| self.commits - s.commits);
+            let age = self.window.get(first).map_or(0, |s| self.commits.saturating_sub(s.commits));
             let fits = kept + reserve <= self.log.count() && age < COMMITS_MAX && !all;
             if fits || rest.is_empty() {
-                let Some(fresh) = self.fresh(lay.fresh, header)? else { return Ok(None) };
+                let Some(fresh) = self.fresh(lay.fresh, lay.in_head, header)? else {
+                    return Ok(None);
+                };
                 let start = match head.filter(|_| lay.in_head) {
                     Some(head) => head,
                     None => Place { index: fresh[0].0, seq: fresh[0].1.seq, offset: header.len() },
                 };
                 let tail = self.window.get(first).map_or(start.seq, |s| s.seq);
-                return Ok(Some(Plan { in_head: lay.in_head, fresh, start, tail, moved }));
+                let mut plan = Plan { in_head: lay.in_head, fresh, start, tail, moved };
+                self.place_spare_key(changes, &mut plan);
+                return Ok(Some(plan));
             }
             let seq = self.window.get(first).map_or(u32::MAX, |s| s.seq);
             let (old, newer): (Vec<_>, Vec<_>) =
@@ -368,8 +384,29 @@ impl<F: Flash> TokenStore<F> {
         }
     }
 
+    /// Lets the spare key come along if it is not in another segment than the first one.
+    fn place_spare_key(&self, changes: &[(u8, Value<'_>)], plan: &mut Plan) {
+        let after = |key: u8| {
+            let moved = plan.moved.iter().any(|e| e.key == key);
+            let put = moved || changes.iter().any(|(changed, _)| *changed == key);
+            if put { Some(plan.start.seq) } else { self.entry(key).map(|e| e.unit.seq) }
+        };
+        let (first, spare) = (after(STORE_KEY), after(SPARE_KEY));
+        plan.moved.retain(|e| e.key != SPARE_KEY);
+        if first != Some(plan.start.seq)
+            && (spare == first || spare.is_none_or(|s| s < plan.tail || s == plan.start.seq))
+        {
+            plan.moved.push(Entry { key: SPARE_KEY, unit: plan.start, len: 0 });
+        }
+    }
+
     /// The next `count` segments of the ring, with their headers.
-    fn fresh(&self, count: u16, header: Header) -> Result<Option<Vec<(u16, Header)>>, StoreError> {
+    fn fresh(
+        &self,
+        count: u16,
+        in_head: bool,
+        header: Header,
+    ) -> Result<Option<Vec<(u16, Header)>>, StoreError> {
         let last = self.window.back();
         let mut index = last.map_or(0, |s| s.index + 1);
         let mut seq = self.seq;
@@ -385,11 +422,13 @@ impl<F: Flash> TokenStore<F> {
                 seq = seq.checked_add(1).ok_or(StoreError::Full)?;
                 let back = match before {
                     0 => 0,
-                    _ => u16::try_from(seq - before).unwrap_or(u16::MAX),
+                    _ => u8::try_from(seq - before).unwrap_or(u8::MAX),
                 };
                 // Round the ring once, erased once more.
                 let erases = erases + u32::from(index == 0 && erases > 0 && last.is_some());
-                fresh.push((index, Header { seq, back, erases, ..header }));
+                // The commit itself begins here only if it does not begin before.
+                let begun = self.commits + u32::from(in_head || !fresh.is_empty());
+                fresh.push((index, Header { seq, back, commit: begun as u8, erases, ..header }));
                 before = seq;
             }
             index += 1;
@@ -407,10 +446,11 @@ impl<F: Flash> TokenStore<F> {
         let back = u64::from(plan.start.seq - plan.tail.min(plan.start.seq));
         push_varint(&mut payload, back << 3 | u64::from(self.commits & 7));
         for entry in &mut plan.moved {
-            if entry.key == STORE_KEY {
+            if entry.key >= SPARE_KEY {
                 let ad = wrap_data(&self.log.store());
                 let wrapped = self.outer.wrap(&self.key, &ad, &mut self.entropy);
-                self.push(&mut payload, STORE_KEY, &Value::Sealed(&wrapped), plan.start);
+                entry.len = wrapped.len() as u32;
+                self.push(&mut payload, entry.key, &Value::Sealed(&wrapped), plan.start);
                 continue;
             }
             match self.value(*entry) {
@@ -467,7 +507,7 @@ fn header_len() -> u32 {
 }
 
 fn blank_header() -> Header {
-    Header { kind: Kind::Tokens, store: [0; 8], seq: 0, back: 0, erases: 0 }
+    Header { kind: Kind::Tokens, store: [0; 8], seq: 0, back: 0, commit: 0, erases: 0 }
 }
 
 /// The first part of the window's segment after `index`.

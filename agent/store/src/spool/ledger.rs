@@ -126,5 +126,5 @@ fn decode(payload: &[u8]) -> Option<Vec<Entry>> {
 }
 
 pub(super) fn header_len() -> u32 {
-    Header { kind: Kind::Ledger, store: [0; 8], seq: 0, back: 0, erases: 0 }.len()
+    Header { kind: Kind::Ledger, store: [0; 8], seq: 0, back: 0, commit: 0, erases: 0 }.len()
 }

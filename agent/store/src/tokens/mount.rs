@@ -7,19 +7,24 @@ use alloc::vec::Vec;
 use signpost_hal::flash::{Flash, FlashError};
 
 use super::{
-    Entry, Opened, SEGMENT_MIN, SEGMENTS_MAX, SEGMENTS_MIN, STORE_KEY, Segment, TokenStore, Value,
-    entries, first_part, following, wrap_data,
+    Entry, Opened, SEGMENT_MIN, SEGMENTS_MAX, SEGMENTS_MIN, SPARE_KEY, STORE_KEY, Segment,
+    TokenStore, Value, entries, first_part, following, wrap_data,
 };
 use crate::log::{Kind, Log, Part, Place};
 use crate::seal::{Entropy, OuterKeys, SealKey};
 use crate::{OpenError, StoreError};
+
+/// Stands for a number that a damaged header no longer tells.
+const UNKNOWN: u32 = u32::MAX;
 
 /// A segment that claims to belong to a token log.
 #[derive(Clone, Copy)]
 struct Found {
     index: u16,
     seq: u32,
-    back: u16,
+    back: u8,
+    /// Low bits of the number of the first commit that begins here, if known.
+    commit: Option<u8>,
     erases: u32,
 }
 
@@ -64,10 +69,16 @@ pub(super) fn open<F: Flash>(
         return Ok((store, Opened { fresh: true, ..Opened::default() }));
     };
     collect(&mut store, &newest, &mut opened)?;
+    let headless =
+        store.window.iter().any(|s| found.iter().any(|f| f.seq == s.seq && f.commit.is_none()));
     if store.log.is_open(newest.end)? {
         store.head = Some(newest.end);
     }
     unlock(&mut store, &mut opened)?;
+    if headless {
+        // Nothing should lean on a damaged header for longer than it must.
+        let _ = store.scrub();
+    }
     Ok((store, opened))
 }
 
@@ -75,7 +86,7 @@ pub(super) fn open<F: Flash>(
 fn survey<F: Flash>(log: &mut Log<F>) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     let mut newest: Option<(u32, [u8; 8])> = None;
-    let mut written = 0;
+    let mut headless = Vec::new();
     let mut other = None;
     for index in 0..log.count() {
         match log.header(index)? {
@@ -83,28 +94,59 @@ fn survey<F: Flash>(log: &mut Log<F>) -> Result<Vec<Found>, OpenError> {
                 if newest.is_none_or(|(seq, _)| header.seq > seq) {
                     newest = Some((header.seq, header.store));
                 }
-                let entry =
-                    Found { index, seq: header.seq, back: header.back, erases: header.erases };
+                let entry = Found {
+                    index,
+                    seq: header.seq,
+                    back: header.back,
+                    commit: Some(header.commit),
+                    erases: header.erases,
+                };
                 found.push((header.store, entry));
             }
             Some(_) => other = Some(OpenError::Garbage),
             None if log.is_other_version(index)? => other = Some(OpenError::OtherVersion),
-            None => written += u32::from(!log.looks_blank(index)?),
+            None if log.looks_blank(index)? => {}
+            None => headless.push(index),
         }
     }
     let Some((_, id)) = newest else {
         // One segment may hold what is left of a first commit that a cut interrupted.
         return match other {
             Some(error) => Err(error),
-            None if written > 1 => Err(OpenError::Garbage),
+            None if headless.len() > 1 => Err(OpenError::Garbage),
             None => Ok(Vec::new()),
         };
     };
     log.set_store(id);
+    let newest = newest.map_or(0, |(seq, _)| seq);
+    for index in headless {
+        if let Some(seq) = seq_of(log, index, newest, &found)? {
+            found.push((id, Found { index, seq, back: u8::MAX, commit: None, erases: 0 }));
+        }
+    }
     let mut found: Vec<Found> =
         found.into_iter().filter(|(store, _)| *store == id).map(|(_, found)| found).collect();
     found.sort_unstable_by_key(|f| core::cmp::Reverse(f.seq));
     Ok(found)
+}
+
+/// Which filling of segment `index`, whose header is damaged, its first part is from: parts
+/// are checked against it. A torn header over a whole commit is that commit in flight.
+fn seq_of<F: Flash>(
+    log: &mut Log<F>,
+    index: u16,
+    newest: u32,
+    found: &[([u8; 8], Found)],
+) -> Result<Option<u32>, FlashError> {
+    let around = u32::from(log.count());
+    for seq in newest.saturating_sub(around)..=newest.saturating_add(around) {
+        let segment = Segment { index, seq, erases: 0, commits: 0 };
+        let taken = found.iter().any(|(_, found)| found.seq == seq);
+        if !taken && log.part(first_part(&segment))?.is_some() {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
 }
 
 /// Begins a new store: its first commit is its key.
@@ -145,7 +187,7 @@ fn newest_unit<F: Flash>(
     found: &[Found],
 ) -> Result<Option<Newest>, FlashError> {
     for (n, candidate) in found.iter().enumerate() {
-        store.window = chain(&found[n..], *candidate);
+        store.window = chain(&found[n..], *candidate, store.log.count());
         let parts = parts(&mut store.log, candidate.index, candidate.seq)?;
         for (_, start) in unit_ends(&parts).into_iter().rev() {
             let start = match start {
@@ -171,26 +213,24 @@ fn newest_unit<F: Flash>(
 }
 
 /// The segments that lead up to `head`, oldest first; `found` begins with it.
-fn chain(found: &[Found], head: Found) -> VecDeque<Segment> {
+fn chain(found: &[Found], head: Found, count: u16) -> VecDeque<Segment> {
     let mut window = VecDeque::new();
-    let mut wanted = Some(head.seq);
-    for segment in found {
-        let Some(seq) = wanted else { break };
-        if segment.seq > seq {
-            continue;
-        }
-        // If the one that is wanted is missing, the next older one is as far as one sees.
+    let mut next = Some(head);
+    while let Some(segment) = next {
         window.push_front(Segment {
             index: segment.index,
             seq: segment.seq,
             erases: segment.erases,
-            commits: 0,
+            commits: segment.commit.map_or(UNKNOWN, u32::from),
         });
-        wanted = match segment.back {
+        let mut older = found.iter().filter(|f| f.seq < segment.seq);
+        next = match segment.back {
             0 => None,
-            u16::MAX => segment.seq.checked_sub(1),
-            back => segment.seq.checked_sub(u32::from(back)),
-        };
+            u8::MAX => older.find(|f| f.index == (segment.index + count - 1) % count),
+            // If the very one is missing, the next older one is as far as one sees.
+            back => older.find(|f| f.seq <= segment.seq.saturating_sub(u32::from(back))),
+        }
+        .copied();
     }
     window
 }
@@ -203,11 +243,19 @@ fn parts<F: Flash>(
 ) -> Result<Vec<(Place, Part)>, FlashError> {
     let mut at = Place { index, seq, ..first_part(&Segment { index, seq, erases: 0, commits: 0 }) };
     let mut parts = Vec::new();
-    while let Some(part) = log.part(at)? {
-        parts.push((at, part));
-        at = log.after(at, &part);
+    loop {
+        match log.part(at)? {
+            Some(part) => {
+                parts.push((at, part));
+                at = log.after(at, &part);
+            }
+            // Whole commits behind something else: that one was damaged later, not torn.
+            None => match log.resume(at)? {
+                Some(place) => at = place,
+                None => return Ok(parts),
+            },
+        }
     }
-    Ok(parts)
 }
 
 /// The last parts in a segment, each with the place where its unit begins, if that is in
@@ -262,21 +310,19 @@ fn collect<F: Flash>(
     if store.window.front().is_none_or(|s| s.seq != tail) {
         opened.lost += 1;
     }
-    let mut expected: Option<u32> = None;
+    let mut count = Count::default();
     for n in 0..store.window.len() {
         let segment = store.window[n];
-        store.window[n].commits = expected.unwrap_or(0);
+        if segment.commits != UNKNOWN {
+            opened.lost += count.meet(segment.commits, 256);
+        }
+        store.window[n].commits = count.expected;
         let parts = parts(&mut store.log, segment.index, segment.seq)?;
         for (start, _) in parts.iter().filter(|(_, part)| part.first) {
             let Some(payload) = store.read_unit(*start)? else { continue };
             let Some((mark, entries)) = entries(&payload) else { continue };
-            let number = mark as u32 & 7;
-            // The first number seen stands for itself; 7 ahead is a commit that had failed.
-            let ahead = expected.map_or(0, |e| number.wrapping_sub(e) & 7);
-            let skipped = if ahead == 7 { 0 } else { ahead };
-            opened.lost += skipped;
-            let commit = expected.map_or(number, |e| e + skipped);
-            expected = Some(commit + 1);
+            opened.lost += count.meet(mark as u32 & 7, 8);
+            count.expected += 1;
             for (key, sealed) in entries {
                 store.live.retain(|e| e.key != key);
                 let len = sealed.len() as u32;
@@ -284,21 +330,65 @@ fn collect<F: Flash>(
             }
         }
     }
-    store.commits = expected.unwrap_or(0);
+    store.commits = count.expected;
     let oldest = store.window.front().map_or(0, |s| s.seq);
     store.live.retain(|e| e.len > 0 || e.unit.seq > oldest);
     Ok(())
 }
 
+/// The number that the next commit should have, of which segments and commits tell the low
+/// bits.
+#[derive(Default)]
+struct Count {
+    expected: u32,
+    /// How many values the known low bits of `expected` can have.
+    known: u32,
+}
+
+impl Count {
+    /// Takes over a number of which the bits below `modulus` are known. Returns how many
+    /// commits are missing before it.
+    fn meet(&mut self, number: u32, modulus: u32) -> u32 {
+        let common = modulus.min(self.known);
+        let ahead = match common {
+            0 => 0,
+            _ => number.wrapping_sub(self.expected) % common,
+        };
+        // One behind is the number of a commit that had failed and was there all the same.
+        let skipped = if ahead + 1 == common { 0 } else { ahead };
+        self.expected = self.expected.wrapping_add(skipped);
+        if modulus > self.known {
+            self.expected = number;
+            self.known = modulus;
+        }
+        skipped
+    }
+}
+
 /// Opens the store key, and wraps it anew if not the first outer key did it.
 fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<(), OpenError> {
-    let entry = store.entry(STORE_KEY).ok_or(OpenError::Garbage)?;
-    let wrapped = store.sealed(entry).map_err(from_store)?;
     let ad = wrap_data(&store.log.store());
-    let (key, number) = store.outer.unwrap(&wrapped, &ad).ok_or(OpenError::Foreign)?;
+    let mut unlocked = None;
+    let mut whole = 0;
+    for key in [STORE_KEY, SPARE_KEY] {
+        let Some(entry) = store.entry(key) else { continue };
+        match store.sealed(entry) {
+            Ok(wrapped) => {
+                whole += 1;
+                unlocked = unlocked.or(store.outer.unwrap(&wrapped, &ad));
+            }
+            Err(StoreError::Flash(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    let (key, number) = match unlocked {
+        Some(unlocked) => unlocked,
+        None if whole > 0 => return Err(OpenError::Foreign),
+        None => return Err(OpenError::Garbage),
+    };
     store.key = key;
     for entry in store.live.clone() {
-        if entry.key != STORE_KEY && entry.len > 0 {
+        if entry.key < SPARE_KEY && entry.len > 0 {
             match store.value(entry) {
                 Ok(_) => {}
                 Err(StoreError::Flash(error)) => return Err(error.into()),
@@ -306,11 +396,14 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
             }
         }
     }
+    // Moving everything wraps the key anew. A full or read-only medium still opens; the next
+    // start tries again.
     if number > 0 {
-        let wrapped = store.outer.wrap(&store.key, &ad, &mut store.entropy);
-        let change = [(STORE_KEY, Value::Sealed(&wrapped))];
-        // A full or read-only medium still opens; the next start tries again.
-        opened.rewrapped = store.commit(&change, false).is_ok();
+        opened.rewrapped = store.scrub().is_ok();
+    } else if store.entry(STORE_KEY).is_none() {
+        let unit = store.window.back().map(first_part);
+        store.live.extend(unit.map(|unit| Entry { key: STORE_KEY, unit, len: 72 }));
+        let _ = store.scrub();
     }
     Ok(())
 }
