@@ -13,6 +13,7 @@ mod words;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use layout::layout_with;
 pub use layout::{Frame, Line, Place, Placed, Style, Surface, layout};
 pub use qr::Qr;
 

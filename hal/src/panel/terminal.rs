@@ -12,7 +12,7 @@ use std::time::Duration;
 use embedded_io::Write;
 
 use super::{Panel, PanelError, Port, io_error};
-use crate::screen::{Frame, Line, Place, Placed, Screen, Style, Surface, layout};
+use crate::screen::{Frame, Line, Place, Placed, Screen, Style, Surface, layout_with};
 
 /// Black on white from the fixed part of the 256 colours: a theme changes the first 16 only.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
@@ -39,6 +39,8 @@ struct Pinned {
     rows: Vec<String>,
     size: (u16, u16),
     drawn: Duration,
+    /// Belongs to this screen at this size.
+    qr: Option<(Screen, Placed)>,
 }
 
 impl Terminal<Port> {
@@ -66,33 +68,28 @@ impl<W: Write> Terminal<W> {
             .map_err(|error| io_error(&error))
     }
 
-    fn pin(
-        &mut self,
-        rows: Vec<String>,
-        size: (u16, u16),
-        now: Duration,
-    ) -> Result<(), PanelError> {
+    fn pin(&mut self, mut new: Pinned) -> Result<(), PanelError> {
+        let size = new.size;
         let text = match &self.pinned {
-            Some(old) if old.size == size && old.rows.len() == rows.len() => {
-                let all = now.saturating_sub(old.drawn) >= REFRESH;
-                let changed =
-                    (1..).zip(&rows).zip(&old.rows).filter(|((_, new), old)| all || new != old);
+            Some(old) if old.size == size && old.rows.len() == new.rows.len() => {
+                let all = new.drawn.saturating_sub(old.drawn) >= REFRESH;
+                let rows = (1..).zip(&new.rows).zip(&old.rows);
+                let changed = rows.filter(|((_, new), old)| all || new != old);
                 let drawn: String = changed.map(|((at, row), _)| draw(at, row)).collect();
-                let drawn_at = if all { now } else { old.drawn };
-                self.pinned = Some(Pinned { rows, size, drawn: drawn_at });
+                new.drawn = if all { new.drawn } else { old.drawn };
                 format!("\x1b7{drawn}\x1b8")
             }
             _ => {
                 let mut text = self.unpin(size);
                 // What stood on the screen moves into history before the top is taken.
                 let _ = write!(text, "\r{}", "\n".repeat(size.1.into()));
-                text.extend((1..).zip(&rows).map(|(at, row)| draw(at, row)));
-                let free = rows.len() + 1;
+                text.extend((1..).zip(&new.rows).map(|(at, row)| draw(at, row)));
+                let free = new.rows.len() + 1;
                 let _ = write!(text, "\x1b[{free};{}r\x1b[{free};1H\x1b[J", size.1);
-                self.pinned = Some(Pinned { rows, size, drawn: now });
                 text
             }
         };
+        self.pinned = Some(new);
         self.write(&text)
     }
 
@@ -118,11 +115,15 @@ impl<W: Write + Send> Panel for Terminal<W> {
     fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
         let size = self.size();
         let surface = Surface::Terminal { columns: size.0, rows: size.1.saturating_sub(REST) };
-        let frame = layout(screen, surface, 0, now);
+        let known = self.pinned.as_ref().filter(|old| old.size == size);
+        let known = known.and_then(|old| old.qr.as_ref()).filter(|(of, _)| of == screen);
+        let known = known.map(|(_, placed)| placed.clone());
+        let frame = layout_with(known, screen, surface, 0, now);
         let rows = rows(&frame);
         if screen.is_private() {
             self.printed = None;
-            self.pin(rows, size, now)?;
+            let qr = frame.qr.map(|placed| (screen.clone(), placed));
+            self.pin(Pinned { rows, size, drawn: now, qr })?;
             return Ok(Some(frame.redraw_after.unwrap_or(REFRESH)));
         }
         let mut text = self.unpin(size);

@@ -89,9 +89,21 @@ pub enum Place {
 ///
 /// `page` counts from 0 and wraps; every page shows the user code in full.
 pub fn layout(screen: &Screen, surface: Surface, page: usize, now: Duration) -> Frame {
+    layout_with(None, screen, surface, page, now)
+}
+
+/// The same for a screen and surface whose QR code is `known` from an earlier frame: finding the
+/// mask of a symbol is nearly all the work.
+pub(crate) fn layout_with(
+    known: Option<Placed>,
+    screen: &Screen,
+    surface: Surface,
+    page: usize,
+    now: Duration,
+) -> Frame {
     match (surface, screen) {
         (Surface::Terminal { columns, rows }, Screen::SignIn(sign_in)) => {
-            terminal_sign_in(sign_in, columns.into(), rows.into(), now)
+            terminal_sign_in(known, sign_in, columns.into(), rows.into(), now)
         }
         (Surface::Terminal { columns, .. }, screen) => terminal_words(screen, columns.into()),
         (Surface::Characters { columns, rows }, screen) => {
@@ -151,9 +163,15 @@ fn terminal_words(screen: &Screen, columns: usize) -> Frame {
     )
 }
 
-fn terminal_sign_in(sign_in: &SignIn, columns: usize, rows: usize, now: Duration) -> Frame {
+fn terminal_sign_in(
+    known: Option<Placed>,
+    sign_in: &SignIn,
+    columns: usize,
+    rows: usize,
+    now: Duration,
+) -> Frame {
     let (time_left, redraw_after) = countdown(sign_in.expires, now);
-    let (qr, lines) = with_qr(sign_in, columns, rows, &time_left).map_or_else(
+    let (qr, lines) = with_qr(known, sign_in, columns, rows, &time_left).map_or_else(
         || (None, without_qr(sign_in, columns, rows, &time_left)),
         |(placed, lines)| (Some(placed), lines),
     );
@@ -163,6 +181,7 @@ fn terminal_sign_in(sign_in: &SignIn, columns: usize, rows: usize, now: Duration
 /// The first that fits: the address with the code in it before the plain one, a wide quiet zone
 /// before a narrow one.
 fn with_qr(
+    known: Option<Placed>,
     sign_in: &SignIn,
     columns: usize,
     rows: usize,
@@ -170,10 +189,10 @@ fn with_qr(
 ) -> Option<(Placed, Vec<Line>)> {
     let uris = [sign_in.verification_uri_complete.as_deref(), Some(&*sign_in.verification_uri)];
     let symbols = uris.into_iter().flatten().filter_map(Qr::of);
-    let mut choices = symbols.flat_map(|qr| {
+    let mut choices = known.into_iter().chain(symbols.flat_map(|qr| {
         [(4, Place::Beside), (4, Place::Under), (2, Place::Beside), (2, Place::Under)]
             .map(|(quiet, place)| Placed { qr: qr.clone(), quiet, place })
-    });
+    }));
     choices.find_map(|placed| {
         let (across, down) = (placed.size(), placed.size().div_ceil(2));
         let beside = columns.saturating_sub(across + 2 * MARGIN);
