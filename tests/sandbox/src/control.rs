@@ -47,9 +47,7 @@ async fn local_only(Extension(wire): Extension<Wire>, request: Request, next: Ne
     next.run(request).await
 }
 
-type World_ = Shared<Arc<World>>;
-
-async fn codes(Shared(world): World_) -> Reply {
+async fn codes(Shared(world): Shared<Arc<World>>) -> Reply {
     let codes = world.look(|state, now| state.issuer.pending_codes(now));
     Reply::json(200, &json!({ "codes": codes }))
 }
@@ -61,7 +59,7 @@ struct Approve {
     account: String,
 }
 
-async fn approve(Shared(world): World_, body: Bytes) -> Reply {
+async fn approve(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: Approve| {
         world
             .with(|state, now| state.issuer.approve(&wanted.user_code, &wanted.account, now))
@@ -75,7 +73,7 @@ struct Deny {
     user_code: String,
 }
 
-async fn deny(Shared(world): World_, body: Bytes) -> Reply {
+async fn deny(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: Deny| {
         world
             .with(|state, now| state.issuer.deny(&wanted.user_code, now))
@@ -93,7 +91,7 @@ struct SetFault {
     times: Option<u32>,
 }
 
-async fn set_fault(Shared(world): World_, body: Bytes) -> Reply {
+async fn set_fault(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: SetFault| {
         let times = wanted.times.map_or(Times::Always, Times::Next);
         world.with(|state, _| state.faults.set(wanted.endpoint, wanted.fault, times));
@@ -101,7 +99,7 @@ async fn set_fault(Shared(world): World_, body: Bytes) -> Reply {
     })
 }
 
-async fn clear_faults(Shared(world): World_, RawQuery(query): RawQuery) -> Reply {
+async fn clear_faults(Shared(world): Shared<Arc<World>>, RawQuery(query): RawQuery) -> Reply {
     let query = query.unwrap_or_default();
     let endpoint = match query.strip_prefix("endpoint=") {
         None => None,
@@ -120,14 +118,14 @@ struct Person {
     subject: String,
 }
 
-async fn revoke_grants(Shared(world): World_, body: Bytes) -> Reply {
+async fn revoke_grants(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |person: Person| {
         world.with(|state, _| state.issuer.revoke_grants(&person.subject));
         Ok(())
     })
 }
 
-async fn revoke_access_tokens(Shared(world): World_, body: Bytes) -> Reply {
+async fn revoke_access_tokens(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |person: Person| {
         world.with(|state, _| state.issuer.revoke_access_tokens(&person.subject));
         Ok(())
@@ -141,7 +139,7 @@ struct Enable {
     enabled: bool,
 }
 
-async fn account(Shared(world): World_, body: Bytes) -> Reply {
+async fn account(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: Enable| {
         let known =
             world.with(|state, _| state.issuer.set_enabled(&wanted.subject, wanted.enabled));
@@ -149,7 +147,7 @@ async fn account(Shared(world): World_, body: Bytes) -> Reply {
     })
 }
 
-async fn rotate_keys(Shared(world): World_) -> Reply {
+async fn rotate_keys(Shared(world): Shared<Arc<World>>) -> Reply {
     match world.with(|state, _| state.issuer.rotate_keys()) {
         Ok(()) => done(),
         Err(error) => refused(500, &error.to_string()),
@@ -162,7 +160,7 @@ struct Advance {
     seconds: u32,
 }
 
-async fn advance(Shared(world): World_, body: Bytes) -> Reply {
+async fn advance(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: Advance| {
         world.advance(Duration::from_secs(wanted.seconds.into()));
         Ok(())
@@ -176,14 +174,18 @@ struct Open {
     open: bool,
 }
 
-async fn open(Shared(world): World_, body: Bytes) -> Reply {
-    with_json(&body, |wanted: Open| {
-        if wanted.service == Service::Issuer {
-            return Err("these switches are served by the issuer itself".to_owned());
-        }
-        world.set_open(wanted.service, wanted.open);
-        Ok(())
-    })
+async fn open(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
+    let wanted: Open = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return refused(400, &error.to_string()),
+    };
+    if wanted.service == Service::Issuer {
+        return refused(400, "these switches are served by the issuer itself");
+    }
+    match world.set_open(wanted.service, wanted.open).await {
+        Ok(()) => done(),
+        Err(error) => refused(500, &error.to_string()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -192,13 +194,13 @@ struct Show {
     certificate: Certificate,
 }
 
-async fn certificate(Shared(world): World_, body: Bytes) -> Reply {
+async fn certificate(Shared(world): Shared<Arc<World>>, body: Bytes) -> Reply {
     with_json(&body, |wanted: Show| {
         world.set_certificate(wanted.certificate).map_err(|error| error.to_string())
     })
 }
 
-async fn received(Shared(world): World_, RawQuery(query): RawQuery) -> Reply {
+async fn received(Shared(world): Shared<Arc<World>>, RawQuery(query): RawQuery) -> Reply {
     let query = query.unwrap_or_default();
     let after = query.strip_prefix("after=").and_then(|text| text.parse().ok()).unwrap_or(0);
     let (received, totals) =
@@ -208,7 +210,7 @@ async fn received(Shared(world): World_, RawQuery(query): RawQuery) -> Reply {
     Reply::json(200, &json!({ "received": newer, "totals": totals }))
 }
 
-async fn journal(Shared(world): World_) -> Reply {
+async fn journal(Shared(world): Shared<Arc<World>>) -> Reply {
     let (counts, violations) = world.look(|state, _| {
         let count = |endpoint| (name(endpoint), state.journal.count(endpoint));
         let counts: BTreeMap<_, _> = Endpoint::ALL.into_iter().map(count).collect();

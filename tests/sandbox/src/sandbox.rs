@@ -116,9 +116,18 @@ pub(crate) struct World {
     telemetry_url: String,
     telemetry_scope: Option<String>,
     authority: Option<Authority>,
-    issuer_door: watch::Sender<Door>,
-    telemetry_door: watch::Sender<Door>,
+    issuer: Switch,
+    telemetry: Switch,
 }
+
+/// A server from outside: what it is told, and whether it listens.
+struct Switch {
+    door: watch::Sender<Door>,
+    listening: watch::Receiver<bool>,
+}
+
+/// For a server to take its port again; other programs may hold it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl World {
     /// Changes the state, and tells everybody who waits for a change.
@@ -163,8 +172,15 @@ impl World {
         self.with(|_, _| ());
     }
 
-    pub(crate) fn set_open(&self, service: Service, open: bool) {
-        self.door(service).send_modify(|door| door.open = open);
+    pub(crate) async fn set_open(&self, service: Service, open: bool) -> io::Result<()> {
+        let switch = self.switch(service);
+        switch.door.send_modify(|door| door.open = open);
+        let mut listening = switch.listening.clone();
+        let done = listening.wait_for(|listening| *listening == open);
+        match tokio::time::timeout(PATIENCE, done).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+        }
     }
 
     pub(crate) fn set_certificate(&self, certificate: Certificate) -> io::Result<()> {
@@ -172,18 +188,16 @@ impl World {
             return Err(io::Error::other("this sandbox speaks plain HTTP"));
         };
         let config = authority.server_config(certificate)?;
-        for service in [Service::Issuer, Service::Telemetry] {
-            let tls = Some(config.clone());
-            // Connections made with the old certificate go.
-            self.door(service).send_modify(|door| *door = Door { open: door.open, tls });
+        for switch in [&self.issuer, &self.telemetry] {
+            switch.door.send_modify(|door| door.tls = Some(config.clone()));
         }
         Ok(())
     }
 
-    fn door(&self, service: Service) -> &watch::Sender<Door> {
+    fn switch(&self, service: Service) -> &Switch {
         match service {
-            Service::Issuer => &self.issuer_door,
-            Service::Telemetry => &self.telemetry_door,
+            Service::Issuer => &self.issuer,
+            Service::Telemetry => &self.telemetry,
         }
     }
 }
@@ -226,8 +240,10 @@ impl Sandbox {
             refresh_lifetime: options.refresh_lifetime,
             rotation: options.rotation,
         };
-        let (issuer_door, issuer_watch) = watch::channel(Door { open: true, tls: tls.clone() });
-        let (telemetry_door, telemetry_watch) = watch::channel(Door { open: true, tls });
+        let (issuer_door, issuer_told) = watch::channel(Door { open: true, tls: tls.clone() });
+        let (telemetry_door, telemetry_told) = watch::channel(Door { open: true, tls });
+        let (issuer_tells, issuer_listening) = watch::channel(true);
+        let (telemetry_tells, telemetry_listening) = watch::channel(true);
         let world = Arc::new(World {
             clock: Clock::start(),
             state: Mutex::new(State {
@@ -241,20 +257,24 @@ impl Sandbox {
             telemetry_url,
             telemetry_scope: options.telemetry_scope,
             authority,
-            issuer_door,
-            telemetry_door,
+            issuer: Switch { door: issuer_door, listening: issuer_listening },
+            telemetry: Switch { door: telemetry_door, listening: telemetry_listening },
         });
-        let issuer_router = crate::issuer::routes::router(world.clone());
-        let telemetry_router = crate::backend::routes::router(world.clone());
-        let servers = [
-            tokio::spawn(serve(Some(issuer_at), issuer_address, issuer_router, issuer_watch)),
-            tokio::spawn(serve(
-                Some(telemetry_at),
-                telemetry_address,
-                telemetry_router,
-                telemetry_watch,
-            )),
-        ];
+        let issuer = serve(
+            Some(issuer_at),
+            issuer_address,
+            crate::issuer::routes::router(world.clone()),
+            issuer_told,
+            issuer_tells,
+        );
+        let telemetry = serve(
+            Some(telemetry_at),
+            telemetry_address,
+            crate::backend::routes::router(world.clone()),
+            telemetry_told,
+            telemetry_tells,
+        );
+        let servers = [tokio::spawn(issuer), tokio::spawn(telemetry)];
         Ok(Self { world, servers })
     }
 
@@ -331,13 +351,14 @@ impl Sandbox {
         self.world.advance(by);
     }
 
-    /// `false`: connections are refused and existing ones cut, until `true`. Takes effect at once,
-    /// though not before this returns.
-    pub fn set_open(&self, service: Service, open: bool) {
-        self.world.set_open(service, open);
+    /// `false`: connections are refused and existing ones cut, until `true`. Holds once this
+    /// returns; fails if somebody else took the port meanwhile.
+    pub async fn set_open(&self, service: Service, open: bool) -> io::Result<()> {
+        self.world.set_open(service, open).await
     }
 
-    /// What both servers show in new TLS handshakes. Fails if this sandbox speaks plain HTTP.
+    /// What both servers show in TLS handshakes; connections made with another certificate end
+    /// after the request that they are at. Fails if this sandbox speaks plain HTTP.
     pub fn set_certificate(&self, certificate: Certificate) -> io::Result<()> {
         self.world.set_certificate(certificate)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -43,16 +43,19 @@ impl Wire {
 pub(crate) struct Door {
     /// `false`: connections are refused, and those that exist are cut.
     pub(crate) open: bool,
-    /// TLS with this certificate, or plain.
+    /// TLS with this certificate, or plain. Connections made with another end after the request
+    /// that they are at.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
-/// Serves `router` at `address` until dropped from outside; opens and closes as `door` says.
+/// Serves `router` at `address` until dropped from outside; opens and closes as `door` says, and
+/// tells `listening` once it has.
 pub(crate) async fn serve(
     mut listener: Option<TcpListener>,
     address: SocketAddr,
     router: Router,
     mut door: watch::Receiver<Door>,
+    listening: watch::Sender<bool>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -60,30 +63,33 @@ pub(crate) async fn serve(
         if !open {
             listener = None;
             connections.shutdown().await;
+            listening.send_replace(false);
             if door.changed().await.is_err() {
                 return;
             }
             continue;
         }
-        let listening = match listener.take() {
-            Some(listening) => listening,
+        let bound = match listener.take() {
+            Some(bound) => bound,
             // Somebody else may hold the port for a moment.
             None => match TcpListener::bind(address).await {
-                Ok(listening) => listening,
+                Ok(bound) => bound,
                 Err(_) => {
                     pause(Duration::from_millis(50)).await;
                     continue;
                 }
             },
         };
-        let listening = &*listener.insert(listening);
+        let bound = &*listener.insert(bound);
+        listening.send_if_modified(|before| !std::mem::replace(before, true));
         tokio::select! {
             changed = door.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next() => {}
-            accepted = listening.accept(), if connections.len() < MOST_CONNECTIONS => {
+            accepted = bound.accept(), if connections.len() < MOST_CONNECTIONS => {
                 match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(connection(stream, peer, tls, router.clone()));
+                        let router = router.clone();
+                        connections.spawn(connection(stream, peer, tls, router, door.clone()));
                     }
                     // No file descriptor is free: some connection has to end first.
                     Err(_) => pause(Duration::from_millis(50)).await,
@@ -98,30 +104,45 @@ async fn connection(
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
+    door: watch::Receiver<Door>,
 ) {
     let _ = stream.set_nodelay(true);
     let wire = Wire { reset: Arc::default(), peer };
     let stream = Resettable { stream, reset: wire.reset.clone() };
     let router = router.layer(Extension(wire));
     match tls {
-        None => exchange(stream, router).await,
+        None => exchange(stream, router, door).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, handshake).await {
-                exchange(stream, router).await;
+                exchange(stream, router, door).await;
             }
         }
     }
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    mut door: watch::Receiver<Door>,
+) {
     let service = TowerToHyperService::new(router);
-    // An error here is a client that went away or a fault that was asked for.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut connection = pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    loop {
+        tokio::select! {
+            // An error is a client that went away, or a fault that was asked for.
+            _ = connection.as_mut() => return,
+            changed = door.changed() => match changed {
+                Ok(()) => connection.as_mut().graceful_shutdown(),
+                Err(_) => return,
+            },
+        }
+    }
 }
 
 /// A TCP stream that breaks off with a reset once its switch is set.
