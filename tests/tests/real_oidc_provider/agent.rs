@@ -146,7 +146,6 @@ system_roots = false
 [store]
 tokens = {{ path = {tokens}, size = "64 KiB" }}
 spool = {{ path = {spool}, size = "8 MiB" }}
-key = "file:{key}"
 
 [telemetry]
 endpoint = "{endpoint}"
@@ -162,7 +161,6 @@ socket = {control}
         ca = path("ca.pem"),
         tokens = path("tokens.flash"),
         spool = path("spool.flash"),
-        key = stage.write("key", &"5a".repeat(32)).display(),
         endpoint = backend.endpoint,
         broker = path("token.sock"),
         control = path("control.sock"),
