@@ -333,6 +333,7 @@ impl Session {
             self.record.forgetting.push(grant.account.id);
             self.event(Event::SignedOut);
         }
+        self.notice = None;
         self.tokens.clear();
         self.refresh.forget();
         self.clear_fault(Fault::SignInAgain);

@@ -1,1 +1,271 @@
+//! Delivery against scripted backends.
 
+use super::*;
+use crate::{http::Cause, time::Wall};
+use alloc::{string::ToString, vec};
+
+const ANNA: OwnerId = OwnerId([1; 16]);
+const BEN: OwnerId = OwnerId([2; 16]);
+
+struct Rig {
+    delivery: Delivery,
+    now: Now,
+    token: TokenAnswer,
+    owner: OwnerId,
+}
+
+fn queue(owner: OwnerId) -> Queue {
+    Queue { stream: Stream::Logs, owner }
+}
+
+fn access(generation: u64) -> TokenAnswer {
+    TokenAnswer::Ready(AccessToken {
+        token: Secret::new("at"),
+        token_type: "Bearer".into(),
+        expires: None,
+        scope: None,
+        generation: Generation::test(generation),
+    })
+}
+
+fn status(status: u16) -> Outcome {
+    Outcome::Reply(Reply { status, headers: vec![], body: vec![] })
+}
+
+impl Rig {
+    fn new() -> Self {
+        let config = DeliveryConfig {
+            endpoint: "https://t.example".into(),
+            key: TokenKey::default(),
+            headers: vec![],
+            unowned_with_first: false,
+        };
+        let boot = Boot::new(Duration::from_secs(100));
+        let now = Now { boot, wall: Some(Wall::new(Duration::from_secs(1_800_000_000))) };
+        let mut delivery = Delivery::new(config, 3);
+        delivery.handle_stock([queue(ANNA)].into_iter());
+        Self { delivery, now, token: access(1), owner: ANNA }
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        let token = self.token.clone();
+        loop {
+            match self.delivery.poll_action(self.owner, |_| token.clone(), self.now) {
+                Some(Action::Note(_)) => {}
+                action => return action,
+            }
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now.boot = self.now.boot + Duration::from_secs(seconds);
+    }
+
+    /// Reads records `first..=last` and has them sent.
+    fn send(&mut self, first: u64, last: u64) -> Request {
+        assert!(matches!(self.poll(), Some(Action::Read { .. })));
+        self.delivery.handle_batch(Some(batch(first, last)));
+        self.sent()
+    }
+
+    fn sent(&mut self) -> Request {
+        let action = self.poll();
+        let Some(Action::Send(request)) = action else { panic!("not sent: {action:?}") };
+        request
+    }
+}
+
+fn batch(first: u64, last: u64) -> Batch {
+    let (queue, signal) = (queue(ANNA), Signal::Logs);
+    Batch { queue, signal, first, last, epoch: 0xABC, body: vec![0x0a, 0x00] }
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> &'a str {
+    let found = request.headers.iter().find(|(n, _)| n == name);
+    found.map(|(_, value)| value.expose()).unwrap_or_default()
+}
+
+#[test]
+fn a_batch_is_read_sent_and_removed() {
+    let mut rig = Rig::new();
+    let request = rig.send(0, 9);
+    assert_eq!(request.url, "https://t.example/v1/logs");
+    assert_eq!(header(&request, "authorization"), "Bearer at");
+    assert_eq!(rig.poll(), None, "one at a time");
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    assert_eq!(rig.poll(), Some(Action::Settle { queue: queue(ANNA), up_to: 9, dropped: None }));
+    rig.delivery.handle_settled(true, rig.now);
+    assert_eq!(rig.delivery.counts().delivered, 10);
+}
+
+#[test]
+fn a_retry_is_the_same_batch_under_the_same_key() {
+    let mut rig = Rig::new();
+    let first = rig.send(5, 9);
+    for outcome in [status(503), Outcome::Lost(Cause::Broken), Outcome::NotSent(Cause::Dns)] {
+        rig.delivery.handle_outcome(&outcome, rig.now);
+        assert_eq!(rig.poll(), None, "not at once");
+        let wake = rig.delivery.poll_wake(ANNA).expect("later");
+        rig.now.boot = wake;
+        let again = rig.sent();
+        assert_eq!(header(&again, "idempotency-key"), header(&first, "idempotency-key"));
+        assert!(again.body == first.body);
+    }
+    assert!(rig.delivery.faults().has(Fault::BackendUnreachable));
+}
+
+#[test]
+fn a_401_refreshes_once_and_holds_everything() {
+    let mut rig = Rig::new();
+    rig.send(0, 0);
+    rig.delivery.handle_outcome(&status(401), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Rejected(_, g)) if g == Generation::test(1)));
+    assert_eq!(rig.poll(), None);
+    rig.token = TokenAnswer::Pending;
+    assert_eq!(rig.poll(), None);
+    rig.token = access(2);
+    rig.sent();
+    rig.delivery.handle_outcome(&status(401), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Rejected(_, g)) if g == Generation::test(2)));
+    assert!(rig.delivery.faults().has(Fault::BackendUnauthorized), "a fresh one, too");
+    rig.token = TokenAnswer::SignInNeeded;
+    for _ in 0..100 {
+        rig.pass(3_600);
+        assert_eq!(rig.poll(), None, "nothing is dropped, nothing is sent");
+    }
+    assert_eq!(rig.delivery.held(), Some(Hold::SignIn));
+    rig.token = access(3);
+    rig.sent();
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Settle { dropped: None, .. })));
+    assert_eq!(rig.delivery.faults().iter().count(), 0);
+}
+
+#[test]
+fn a_poisoned_record_is_found_by_halving_and_only_it_is_dropped() {
+    for (code, reason) in [(400, DropReason::Malformed), (413, DropReason::TooLarge)] {
+        let mut rig = Rig::new();
+        let (mut first, last, poison) = (0_u64, 63_u64, 37_u64);
+        let mut dropped = vec![];
+        let mut requests = 0;
+        while first <= last {
+            let Some(Action::Read { max_records, .. }) = rig.poll() else { panic!("no read") };
+            let end = last.min(first + u64::from(max_records) - 1);
+            rig.delivery.handle_batch(Some(batch(first, end)));
+            rig.sent();
+            requests += 1;
+            let holds = (first..=end).contains(&poison);
+            rig.delivery.handle_outcome(&status(if holds { code } else { 200 }), rig.now);
+            match rig.poll() {
+                Some(Action::Settle { up_to, dropped: lost, .. }) => {
+                    dropped.extend(lost);
+                    first = up_to + 1;
+                    rig.delivery.handle_settled(true, rig.now);
+                    rig.delivery.handle_stock([queue(ANNA)].into_iter());
+                }
+                Some(Action::Read { max_records, refreeze, .. }) => {
+                    assert!(refreeze);
+                    rig.delivery.handle_batch(None);
+                    assert!(u64::from(max_records) < end - first + 1);
+                    // Put the narrower read back: the loop issues it again.
+                    rig.delivery.limit = max_records;
+                }
+                action => panic!("{action:?}"),
+            }
+        }
+        assert_eq!(dropped, [Dropped { records: 1, signal: Signal::Logs, reason }]);
+        assert!(requests < 24, "{requests}");
+    }
+}
+
+#[test]
+fn a_partial_success_is_counted_and_not_sent_again() {
+    let mut rig = Rig::new();
+    rig.send(0, 9);
+    let headers = vec![("content-type".to_string(), "application/x-protobuf".to_string())];
+    let body = vec![0x0a, 0x02, 0x08, 0x03];
+    rig.delivery.handle_outcome(&Outcome::Reply(Reply { status: 200, headers, body }), rig.now);
+    let reason = DropReason::RejectedByBackend;
+    let dropped = Some(Dropped { records: 3, signal: Signal::Logs, reason });
+    assert_eq!(rig.poll(), Some(Action::Settle { queue: queue(ANNA), up_to: 9, dropped }));
+}
+
+#[test]
+fn a_page_where_the_backend_should_be_takes_nothing() {
+    let mut rig = Rig::new();
+    rig.send(0, 9);
+    let page = Reply { status: 200, headers: vec![], body: b"<html>Log in".to_vec() };
+    rig.delivery.handle_outcome(&Outcome::Reply(page), rig.now);
+    assert_eq!(rig.poll(), None);
+    assert_eq!(rig.delivery.held(), Some(Hold::Unreachable));
+}
+
+#[test]
+fn retry_after_wins_and_403_parks() {
+    let mut rig = Rig::new();
+    rig.send(0, 0);
+    let headers = vec![("retry-after".to_string(), "900".to_string())];
+    let busy = Reply { status: 429, headers, body: vec![] };
+    rig.delivery.handle_outcome(&Outcome::Reply(busy), rig.now);
+    rig.pass(899);
+    assert_eq!(rig.poll(), None);
+    rig.pass(1);
+    rig.sent();
+    rig.delivery.handle_outcome(&status(403), rig.now);
+    assert!(rig.delivery.faults().has(Fault::BackendForbidden));
+    rig.pass(899);
+    assert_eq!(rig.poll(), None);
+    rig.pass(300);
+    rig.sent();
+}
+
+#[test]
+fn invariant_8_another_owners_records_stay_where_they_are() {
+    let mut rig = Rig::new();
+    rig.owner = BEN;
+    assert_eq!(rig.poll(), None);
+    rig.owner = OwnerId::DEVICE;
+    assert_eq!(rig.poll(), None);
+    rig.owner = ANNA;
+    rig.send(0, 9);
+    rig.delivery.handle_outcome(&status(503), rig.now);
+    rig.owner = BEN;
+    rig.pass(600);
+    assert_eq!(rig.poll(), None, "a batch of Anna's that was under way, too");
+    rig.owner = ANNA;
+    assert!(matches!(rig.poll(), Some(Action::Read { .. })), "it is read again for her");
+}
+
+#[test]
+fn unowned_records_wait_unless_the_first_user_takes_them() {
+    let mut rig = Rig::new();
+    rig.delivery.handle_stock([queue(OwnerId::DEVICE)].into_iter());
+    assert_eq!(rig.poll(), None);
+    rig.delivery.config.unowned_with_first = true;
+    assert!(
+        matches!(rig.poll(), Some(Action::Read { queue: q, .. }) if q.owner == OwnerId::DEVICE)
+    );
+}
+
+#[test]
+fn invariant_4_a_report_that_could_not_be_kept_is_tried_again() {
+    let mut rig = Rig::new();
+    rig.send(4, 4);
+    rig.delivery.handle_outcome(&status(400), rig.now);
+    let Some(Action::Settle { dropped: Some(lost), .. }) = rig.poll() else { panic!("settles") };
+    rig.delivery.handle_settled(false, rig.now);
+    assert_eq!(rig.poll(), None);
+    rig.now.boot = rig.delivery.poll_wake(ANNA).expect("later");
+    let again = Action::Settle { queue: queue(ANNA), up_to: 4, dropped: Some(lost) };
+    assert_eq!(rig.poll(), Some(again));
+}
+
+#[test]
+fn events_go_before_metrics_and_metrics_before_logs() {
+    let mut rig = Rig::new();
+    let queues = [Stream::Logs, Stream::Events, Stream::Metrics];
+    rig.delivery.handle_stock(queues.into_iter().map(|stream| Queue { stream, owner: ANNA }));
+    assert!(
+        matches!(rig.poll(), Some(Action::Read { queue, .. }) if queue.stream == Stream::Events)
+    );
+}

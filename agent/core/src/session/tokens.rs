@@ -41,6 +41,13 @@ impl TokenKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);
 
+#[cfg(test)]
+impl Generation {
+    pub(crate) const fn test(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// An access token as it is handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
