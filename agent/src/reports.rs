@@ -25,13 +25,12 @@ pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -
         ],
         event_name: "signpost.dropped".into(),
     };
-    let scope = Scope { name: "signpost".into(), version: env!("CARGO_PKG_VERSION").into() };
     let resource = Resource {
         attributes: vec![KeyValue::of("service.name", AnyValue::text("signpost"))],
     };
     let logs = ResourceLogs {
         resource: Some(resource),
-        scope_logs: vec![ScopeLogs { scope: Some(scope), log_records: vec![record] }],
+        scope_logs: vec![ScopeLogs { scope: Some(Scope::own()), log_records: vec![record] }],
     };
     let request = ExportLogsServiceRequest { resource_logs: vec![logs] };
     Envelope { signal: Signal::Logs, arrival: at, body: request.encode_to_vec() }
@@ -57,9 +56,9 @@ struct ResourceLogs {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Resource {
+pub(crate) struct Resource {
     #[prost(message, repeated, tag = "1")]
-    attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,7 +70,7 @@ struct ScopeLogs {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Scope {
+pub(crate) struct Scope {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -95,7 +94,7 @@ struct LogRecord {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct KeyValue {
+pub(crate) struct KeyValue {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(message, optional, tag = "2")]
@@ -103,7 +102,7 @@ struct KeyValue {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct AnyValue {
+pub(crate) struct AnyValue {
     #[prost(oneof = "Value", tags = "1, 3")]
     value: Option<Value>,
 }
@@ -116,14 +115,21 @@ enum Value {
     Int(i64),
 }
 
+impl Scope {
+    /// The agent itself.
+    pub(crate) fn own() -> Self {
+        Self { name: "signpost".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
 impl KeyValue {
-    fn of(key: &str, value: AnyValue) -> Self {
+    pub(crate) fn of(key: &str, value: AnyValue) -> Self {
         Self { key: key.into(), value: Some(value) }
     }
 }
 
 impl AnyValue {
-    fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         Self { value: Some(Value::Text(text.into())) }
     }
 }

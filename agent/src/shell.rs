@@ -1,8 +1,19 @@
 //! The agent's shell of I/O: it serves the ports of the [`Driver`](crate::driver::Driver) with
 //! tokio, threads and sockets, and decides nothing itself.
 
-pub mod calls;
 mod broker;
+pub mod calls;
 mod control;
+mod files;
+pub mod http;
 mod intake;
+pub mod journal;
+mod keys;
+mod panels;
+pub mod run;
+mod runtime;
 pub mod sockets;
+mod storage;
+mod supervisor;
+mod timer;
+mod vitals;

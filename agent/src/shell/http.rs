@@ -1,0 +1,310 @@
+//! The HTTP port: bytes on the wire, by reqwest over rustls with ring.
+//!
+//! Promises: one exchange ends within [`Limits::exchange`], whatever a server does; no reply takes
+//! more memory than [`MAX_REPLY`]; an exchange is called [`Outcome::NotSent`] only where no byte of
+//! the request can have reached the server; nothing is followed, retried or logged with its body.
+
+mod cause;
+mod trust;
+
+use crate::config::{Compression, Config, Loaded, Proxy};
+use reqwest::{
+    Client, Method, NoProxy, RequestBuilder, Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
+};
+use signpost_core::http::{
+    Body, Cause, EXCHANGE_TIMEOUT, MAX_REPLY, Outcome, Peer, Reply, Request,
+};
+use std::{fmt, future::Future, io::Write, path::PathBuf, time::Duration};
+use tokio::time::timeout;
+use trust::Trust;
+use zeroize::Zeroizing;
+
+/// An idle connection is closed after this long: before servers do, of whom many close after 5 s,
+/// because a request that meets a closing connection counts as lost.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// The headers that the state machines act upon, and none of the others are kept.
+const KEPT_HEADERS: [&str; 5] =
+    ["content-type", "date", "dpop-nonce", "retry-after", "www-authenticate"];
+
+/// Longest value of such a header that is kept.
+const MAX_HEADER: usize = 4096;
+
+/// Bodies above this are compressed on another thread, for a small board takes its time.
+const COMPRESS_HERE: usize = 16 * 1024;
+
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until there is a connection, TLS included.
+    pub connect: Duration,
+    /// In all, to the last byte of the reply.
+    pub exchange: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), exchange: EXCHANGE_TIMEOUT }
+    }
+}
+
+/// Talks to issuer and backend. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Http {
+    issuer: Client,
+    telemetry: Client,
+    limits: Limits,
+    gzip: bool,
+}
+
+impl Http {
+    /// A client by `[network]` and `[telemetry]`; two where these differ.
+    ///
+    /// # Errors
+    /// What is wrong with authorities or proxies.
+    pub fn new(loaded: &Loaded, limits: Limits) -> Result<Self, HttpError> {
+        let config = &loaded.config;
+        let trust = Trust::load(loaded)?;
+        let telemetry_trust = trust.with_telemetry(loaded)?;
+        let proxy = Wanted::of("network.proxy", config.network.proxy.as_ref());
+        let telemetry_proxy = Wanted::of("telemetry.proxy", config.telemetry.proxy.as_ref());
+        let apart = telemetry_trust.is_some() || telemetry_proxy.is_set();
+        let telemetry = if apart {
+            let trust = telemetry_trust.unwrap_or_else(|| trust.clone());
+            let proxy = if telemetry_proxy.is_set() { telemetry_proxy } else { proxy.clone() };
+            Some(client(trust, proxy.or_environment(), limits)?)
+        } else {
+            None
+        };
+        let issuer = client(trust, proxy.or_environment(), limits)?;
+        let telemetry = telemetry.unwrap_or_else(|| issuer.clone());
+        Ok(Self { issuer, telemetry, limits, gzip: is_gzip(config) })
+    }
+
+    /// Carries out one exchange.
+    pub fn exchange(&self, request: Request) -> impl Future<Output = Outcome> + Send + 'static {
+        let this = self.clone();
+        async move {
+            let peer = request.peer;
+            let outcome = match timeout(this.limits.exchange, this.converse(request)).await {
+                Ok(outcome) => outcome,
+                // Connecting has a shorter limit: by now the server has a part of the request.
+                Err(_) => Outcome::Lost(Cause::Timeout),
+            };
+            tracing::debug!("{}: {outcome:?}", name(peer));
+            outcome
+        }
+    }
+
+    async fn converse(self, request: Request) -> Outcome {
+        let peer = request.peer;
+        let request = self.build(request).await;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::debug!("{}: {}", name(peer), cause::describe(&error));
+                return cause::outcome(&error);
+            }
+        };
+        receive(response).await
+    }
+
+    async fn build(&self, request: Request) -> RequestBuilder {
+        let client = match request.peer {
+            Peer::Issuer => &self.issuer,
+            Peer::Telemetry => &self.telemetry,
+        };
+        let method = if request.body.is_some() { Method::POST } else { Method::GET };
+        let mut builder = client.request(method, &request.url);
+        for (name, value) in &request.headers {
+            // What is no header fails the request before it is sent.
+            let value = HeaderValue::from_str(value.expose()).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            builder = match (HeaderName::from_bytes(name.as_bytes()), value) {
+                (Ok(name), Ok(value)) => builder.header(name, value),
+                _ => builder.header("invalid header", ""),
+            };
+        }
+        match request.body {
+            None => builder,
+            Some(Body::Form(form)) => {
+                let form = Zeroizing::new(form.expose().as_bytes().to_vec());
+                builder
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(bytes::Bytes::from_owner(form))
+            }
+            Some(Body::Protobuf(body)) => {
+                let builder = builder.header(CONTENT_TYPE, "application/x-protobuf");
+                match if self.gzip { compress(&body).await } else { None } {
+                    Some(small) => builder.header(CONTENT_ENCODING, "gzip").body(small),
+                    None => builder.body(body),
+                }
+            }
+        }
+    }
+}
+
+async fn receive(mut response: Response) -> Outcome {
+    let declared = response.content_length().unwrap_or_default();
+    if declared > MAX_REPLY as u64 {
+        return Outcome::Lost(Cause::TooLarge);
+    }
+    let headers = response.headers();
+    let headers = KEPT_HEADERS
+        .iter()
+        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
+        .filter(|(_, value)| value.len() <= MAX_HEADER)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let status = response.status().as_u16();
+    let mut reply = Reply { status, headers, body: Vec::with_capacity(declared as usize) };
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if reply.body.len() + chunk.len() > MAX_REPLY => {
+                return Outcome::Lost(Cause::TooLarge);
+            }
+            Ok(Some(chunk)) => reply.body.extend_from_slice(&chunk),
+            Ok(None) => return Outcome::Reply(reply),
+            Err(error) => return Outcome::Lost(cause::after_sending(&error)),
+        }
+    }
+}
+
+async fn compress(body: &[u8]) -> Option<Vec<u8>> {
+    let gzip = |body: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body).ok()?;
+        encoder.finish().ok()
+    };
+    if body.len() <= COMPRESS_HERE {
+        return gzip(body);
+    }
+    let body = body.to_vec();
+    tokio::task::spawn_blocking(move || gzip(&body)).await.ok().flatten()
+}
+
+fn is_gzip(config: &Config) -> bool {
+    match config.telemetry.compression {
+        Compression::None => false,
+        Compression::Gzip => true,
+        Compression::Zstd => {
+            tracing::warn!("telemetry.compression = \"zstd\" is not in this build; gzip is used");
+            true
+        }
+    }
+}
+
+fn client(trust: Trust, proxy: Wanted<'_>, limits: Limits) -> Result<Client, HttpError> {
+    let builder = Client::builder()
+        .user_agent(concat!("signpost/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(trust.into_config()?)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(limits.connect)
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(IDLE)
+        .no_proxy();
+    let builder = match proxy.build()? {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    builder.build().map_err(|error| HttpError::Client(cause::describe(&error)))
+}
+
+/// A proxy that somebody wants, and where that was said.
+#[derive(Clone, Debug)]
+struct Wanted<'a> {
+    key: &'a str,
+    url: Option<Zeroizing<String>>,
+}
+
+impl Wanted<'_> {
+    fn of<'a>(key: &'a str, proxy: Option<&Proxy>) -> Wanted<'a> {
+        Wanted { key, url: proxy.map(|proxy| Zeroizing::new(proxy.expose().to_string())) }
+    }
+
+    const fn is_set(&self) -> bool {
+        self.url.is_some()
+    }
+
+    fn or_environment(self) -> Self {
+        if self.is_set() {
+            return self;
+        }
+        ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+            .into_iter()
+            .find_map(|key| {
+                let url = std::env::var(key).ok().filter(|url| !url.is_empty())?;
+                Some(Wanted { key, url: Some(Zeroizing::new(url)) })
+            })
+            .unwrap_or(self)
+    }
+
+    /// For `https` alone: what goes to a loopback address in plain text must not leave the board.
+    fn build(self) -> Result<Option<reqwest::Proxy>, HttpError> {
+        let Some(url) = self.url else { return Ok(None) };
+        let proxy = reqwest::Proxy::https(url.as_str())
+            .map_err(|_| HttpError::Proxy { key: self.key.to_owned() })?;
+        let direct = ["no_proxy", "NO_PROXY"].into_iter().find_map(|key| std::env::var(key).ok());
+        let direct = format!("localhost,127.0.0.0/8,::1,{}", direct.unwrap_or_default());
+        Ok(Some(proxy.no_proxy(NoProxy::from_string(&direct))))
+    }
+}
+
+fn name(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Issuer => "issuer",
+        Peer::Telemetry => "telemetry backend",
+    }
+}
+
+/// Why no client can be made of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// A file that a key names cannot be read.
+    File(crate::config::ConfigError),
+    /// A file of authorities holds no certificate.
+    NoCertificate {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// No proxy of this kind can be used. Its address may hold a password and is not repeated.
+    Proxy {
+        /// The key or environment variable.
+        key: String,
+    },
+    /// The TLS library refuses its settings: a bug.
+    Client(String),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::NoCertificate { key, path } => write!(
+                f,
+                "{key}: {} holds no certificate; put authorities in PEM form into it",
+                path.display()
+            ),
+            Self::Proxy { key } => {
+                write!(f, "{key}: no usable proxy; set one like \"http://proxy.example.com:3128\"")
+            }
+            Self::Client(cause) => write!(f, "no HTTP client can be made: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+impl From<crate::config::ConfigError> for HttpError {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::File(error)
+    }
+}

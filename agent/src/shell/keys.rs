@@ -1,0 +1,242 @@
+//! The keys that seal the stores (`store.key`): from systemd's credentials, or from files.
+
+use super::files::{self, Unfit};
+use crate::config::{Config, KeySource};
+use rustix::rand::{GetRandomFlags, getrandom};
+use signpost_store::{Entropy, OuterKeys};
+use std::{
+    env, fmt, io,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// Bytes of a key.
+const KEY: usize = 32;
+
+/// The credential that counts without being asked for.
+const CREDENTIAL: &str = "signpost.key";
+
+type Key = Zeroizing<[u8; KEY]>;
+
+/// The keys of `config`; the key file of `"auto"` is made where neither it nor the credential is.
+///
+/// # Errors
+/// The first key that cannot be had.
+pub(super) fn load(config: &Config) -> Result<OuterKeys, KeyError> {
+    let places = Places {
+        credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        state: env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+        tokens: config.store.tokens.path.as_path(),
+    };
+    let keys = &config.store.key;
+    let sources = std::iter::once(&keys.sealing).chain(&keys.opening);
+    let mut all = Vec::new();
+    for source in sources {
+        places.read(source, &mut all)?;
+    }
+    let mut all = all.into_iter();
+    let first = all.next().ok_or(KeyError::Entropy)?;
+    Ok(all.fold(OuterKeys::new(*first), |keys, key| keys.or(*key)))
+}
+
+/// Random bytes of the system. Waits for the board's entropy at its first start; it cannot fail
+/// after that.
+pub(super) fn entropy() -> Entropy {
+    Box::new(|bytes| {
+        // Nonces and keys must be random: there is no way on without.
+        #[expect(clippy::expect_used, reason = "getrandom(2) fails on kernels before 3.17 only")]
+        fill(bytes).expect("the system gives random bytes");
+    })
+}
+
+/// Fills `bytes` from the system.
+///
+/// # Errors
+/// The kernel has no such call.
+pub(super) fn fill(mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match getrandom(&mut *bytes, GetRandomFlags::empty()) {
+            Ok(got) => bytes = &mut bytes[got..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+struct Places<'a> {
+    credentials: Option<PathBuf>,
+    state: Option<PathBuf>,
+    tokens: &'a Path,
+}
+
+impl Places<'_> {
+    fn read(&self, source: &KeySource, all: &mut Vec<Key>) -> Result<(), KeyError> {
+        match source {
+            KeySource::Credential(name) => all.push(self.credential(name.as_str())?),
+            KeySource::File(file) => all.push(read(file.path(), true)?),
+            KeySource::Auto => {
+                let path = self.key_file();
+                let credential = match self.credential(CREDENTIAL) {
+                    Ok(key) => Some(key),
+                    Err(KeyError::NoCredentials { .. } | KeyError::Missing { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                // With a credential, an older key file still opens what it has sealed.
+                let kept = match (read(&path, true), &credential) {
+                    (Err(KeyError::Missing { .. }), Some(_)) => None,
+                    (Err(KeyError::Missing { .. }), None) => Some(make(&path)?),
+                    (read, _) => Some(read?),
+                };
+                all.extend(credential);
+                all.extend(kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// systemd checks who reads these.
+    fn credential(&self, name: &str) -> Result<Key, KeyError> {
+        match &self.credentials {
+            Some(folder) => read(&folder.join(name), false),
+            None => Err(KeyError::NoCredentials { name: name.to_owned() }),
+        }
+    }
+
+    /// Beside the token store; where that is a device, in the state folder.
+    fn key_file(&self) -> PathBuf {
+        let folder = if self.tokens.starts_with("/dev") {
+            self.state.as_deref().unwrap_or(Path::new("/var/lib/signpost"))
+        } else {
+            files::folder_of(self.tokens)
+        };
+        folder.join(CREDENTIAL)
+    }
+}
+
+fn read(path: &Path, private: bool) -> Result<Key, KeyError> {
+    let path_of = || path.to_owned();
+    // One byte more than a key has tells a longer file.
+    let bytes = files::read(path, KEY as u64 + 1, private).map_err(|unfit| match unfit {
+        Unfit::Missing => KeyError::Missing { path: path_of() },
+        Unfit::Owner(uid) => KeyError::Owner { path: path_of(), uid },
+        Unfit::Mode(mode) => KeyError::Mode { path: path_of(), mode },
+        Unfit::Io(error) => KeyError::Unreadable { path: path_of(), error },
+    })?;
+    let key = <[u8; KEY]>::try_from(bytes.as_slice());
+    key.map(Zeroizing::new).map_err(|_| KeyError::Length { path: path_of() })
+}
+
+fn make(path: &Path) -> Result<Key, KeyError> {
+    let mut key = Zeroizing::new([0; KEY]);
+    fill(&mut *key).map_err(|_| KeyError::Entropy)?;
+    files::make_folder(files::folder_of(path))
+        .and_then(|()| files::replace(path, &*key, true))
+        .map_err(|error| KeyError::NotMade { path: path.to_owned(), error })?;
+    Ok(key)
+}
+
+/// Why there is no key.
+#[derive(Debug)]
+pub enum KeyError {
+    /// There is no such file.
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// systemd passes no credentials.
+    NoCredentials {
+        /// The one that is wanted.
+        name: String,
+    },
+    /// It is somebody else's.
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// Others may read it.
+    Mode {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It is not 32 bytes long.
+    Length {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The system does not let it be read.
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The key file could not be made.
+    NotMade {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system gives no random bytes.
+    Entropy,
+}
+
+impl KeyError {
+    /// Whether another try may go better than this one.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } | Self::NotMade { .. } => true,
+            Self::Missing { .. }
+            | Self::NoCredentials { .. }
+            | Self::Owner { .. }
+            | Self::Mode { .. }
+            | Self::Length { .. }
+            | Self::Entropy => false,
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("store.key: ")?;
+        match self {
+            Self::Missing { path } => {
+                write!(f, "there is no {}; put {KEY} random bytes there", path.display())
+            }
+            Self::NoCredentials { name } => write!(
+                f,
+                "no credential {name} was passed; add LoadCredentialEncrypted={name} to the unit"
+            ),
+            Self::Owner { path, uid } => {
+                let path = path.display();
+                write!(f, "{path} belongs to user {uid}; hand it to the agent's (chown signpost)")
+            }
+            Self::Mode { path, mode } => {
+                let path = path.display();
+                write!(f, "{path} is open to others (mode {mode:04o}); close it (chmod 0600)")
+            }
+            Self::Length { path } => write!(
+                f,
+                "{} is not {KEY} bytes long; restore it, or remove it to begin with a new key \
+                 and a new sign-in",
+                path.display()
+            ),
+            Self::Unreadable { path, error } => {
+                write!(f, "cannot read {}: {error}; check the disk and its rights", path.display())
+            }
+            Self::NotMade { path, error } => {
+                write!(f, "cannot make {}: {error}; check the disk and its rights", path.display())
+            }
+            Self::Entropy => {
+                f.write_str("the system gives no random bytes; use Linux 3.17 or later")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}

@@ -1,0 +1,330 @@
+//! The storage port: the stores' files, and the thread that works on them.
+
+use super::files;
+use crate::{
+    config::{Config, SpoolSize},
+    ports::{Done, Job},
+    storage::{OpenTrouble, Opened, Storage},
+};
+use signpost_hal::flash::{FlashError, FlashErrorKind, file::FileFlash};
+use signpost_store::{OpenError, OuterKeys};
+use std::{
+    collections::VecDeque,
+    fmt, fs, io,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+use tokio::sync::mpsc;
+
+/// How many stores that were set aside are kept.
+const KEPT_ASIDE: u32 = 3;
+
+/// Sizes that `"auto"` may come to.
+const AUTO: (u64, u64) = (128 << 10, 1 << 30);
+
+/// What the stores of `config` held.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// For the driver.
+    pub(super) opened: Opened,
+    /// An unreadable store was set aside.
+    pub(super) set_aside: bool,
+}
+
+/// The thread, and what came of its jobs.
+#[derive(Debug)]
+pub(super) struct StorageThread {
+    lanes: Arc<Lanes>,
+    done: mpsc::UnboundedReceiver<Done>,
+}
+
+impl StorageThread {
+    /// Opens the stores, or makes them, and starts the thread.
+    ///
+    /// # Errors
+    /// Neither is possible.
+    pub(super) fn start(config: &Config, keys: &OuterKeys) -> Result<(Self, Found), StoreTrouble> {
+        let (storage, found) = open(config, keys)?;
+        let lanes = Arc::new(Lanes::default());
+        // The driver has a handful of jobs under way at most; so many answers can wait here.
+        let (sender, done) = mpsc::unbounded_channel();
+        let theirs = Arc::clone(&lanes);
+        thread::Builder::new()
+            .name("storage".into())
+            .stack_size(512 * 1024)
+            .spawn(move || work(storage, &theirs, &sender))
+            .map_err(|error| StoreTrouble::Thread { error })?;
+        Ok((Self { lanes, done }, found))
+    }
+
+    /// Hands over a job. Never blocks.
+    pub(super) fn submit(&self, job: Job) {
+        let mut queue = self.lanes.lock();
+        let lane = if job.is_urgent() { &mut queue.urgent } else { &mut queue.other };
+        lane.push_back(job);
+        drop(queue);
+        self.lanes.bell.notify_one();
+    }
+
+    /// What came of the next job that ended; pending for ever once the thread is gone.
+    pub(super) async fn done(&mut self) -> Done {
+        match self.done.recv().await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the job that is under way end, and then the thread: the files are free after that.
+    pub(super) async fn stop(mut self) {
+        self.lanes.close();
+        while self.done.recv().await.is_some() {}
+    }
+}
+
+impl Drop for StorageThread {
+    fn drop(&mut self) {
+        self.lanes.close();
+    }
+}
+
+/// Jobs that wait: what is urgent overtakes what is not.
+#[derive(Debug, Default)]
+struct Lanes {
+    queue: Mutex<Queue>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    urgent: VecDeque<Job>,
+    other: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Lanes {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.bell.notify_one();
+    }
+
+    /// The next job; `None` at the end.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(job) = queue.urgent.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = queue.other.pop_front() {
+                return Some(job);
+            }
+            queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn work(mut storage: Storage<FileFlash>, lanes: &Lanes, done: &mpsc::UnboundedSender<Done>) {
+    while let Some(job) = lanes.next() {
+        if done.send(storage.work(job)).is_err() {
+            return;
+        }
+    }
+}
+
+fn open(config: &Config, keys: &OuterKeys) -> Result<(Storage<FileFlash>, Found), StoreTrouble> {
+    let store = &config.store;
+    let (tokens, spool) = (store.tokens.path.as_path(), store.spool.path.as_path());
+    let device_id = config.device.id.as_ref().map(|id| id.as_str());
+    let mut set_aside = false;
+    // Either store can be set aside once: a new one is never unreadable.
+    for _ in 0..3 {
+        let storage = Storage::open(
+            open_file(tokens, store.tokens.size.get().bytes())?,
+            open_file(spool, spool_size(spool, store.spool.size)?)?,
+            keys,
+            super::keys::entropy,
+            device_id,
+        );
+        let (path, error) = match storage {
+            Ok((storage, opened)) => return Ok((storage, Found { opened, set_aside })),
+            Err(OpenTrouble::Tokens(error)) => (tokens, error),
+            Err(OpenTrouble::Spool(error)) => (spool, error),
+        };
+        let trouble = StoreTrouble::Store { path: path.to_owned(), error };
+        if !error.is_set_aside() || !path.is_file() {
+            return Err(trouble);
+        }
+        tracing::warn!("{trouble}; it is set aside as {}", aside(path, 1).display());
+        put_aside(path).map_err(|error| StoreTrouble::file(path, error))?;
+        set_aside = true;
+    }
+    Err(StoreTrouble::Store { path: tokens.to_owned(), error: OpenError::Garbage })
+}
+
+fn open_file(path: &Path, size: u64) -> Result<FileFlash, StoreTrouble> {
+    files::make_folder(files::folder_of(path)).map_err(|error| StoreTrouble::file(path, error))?;
+    FileFlash::open(path, size)
+        .map_err(|error| StoreTrouble::Flash { path: path.to_owned(), error })
+}
+
+/// The spool's size. Where it is the agent's choice it is made once, with the file, and kept in a
+/// file beside it, because a store of one size is none of another.
+fn spool_size(path: &Path, size: SpoolSize) -> Result<u64, StoreTrouble> {
+    let fixed = match size {
+        SpoolSize::Fixed(size) => Some(size.bytes()),
+        SpoolSize::Auto => None,
+    };
+    // A device caps it.
+    let device = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device());
+    if let Some(size) = fixed.or(device.then_some(u64::MAX)) {
+        return Ok(size);
+    }
+    let note = files::beside(path, ".size");
+    let kept = files::read(&note, 32, false).ok();
+    let kept =
+        kept.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()?.trim().parse().ok());
+    if let Some(size) = kept.filter(|size| (AUTO.0..=AUTO.1).contains(size)) {
+        return Ok(size);
+    }
+    let choose = || {
+        let folder = files::folder_of(path);
+        files::make_folder(folder)?;
+        let free = rustix::fs::statvfs(folder)?;
+        let size = auto_size(free.f_bavail.saturating_mul(free.f_frsize));
+        files::replace(&note, format!("{size}\n").as_bytes(), true)?;
+        Ok(size)
+    };
+    choose().map_err(|error| StoreTrouble::file(path, error))
+}
+
+/// At most a tenth of what is free, in whole steps.
+fn auto_size(free: u64) -> u64 {
+    let tenth = (free / 10).clamp(AUTO.0, AUTO.1);
+    tenth - tenth % AUTO.0
+}
+
+/// Gives the file at `path` another name; the oldest of those that were set aside goes.
+fn put_aside(path: &Path) -> io::Result<()> {
+    files::remove(&aside(path, KEPT_ASIDE))?;
+    for number in (1..KEPT_ASIDE).rev() {
+        match fs::rename(aside(path, number), aside(path, number + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    fs::rename(path, aside(path, 1))?;
+    files::sync_folder(path)
+}
+
+fn aside(path: &Path, number: u32) -> PathBuf {
+    files::beside(path, &format!(".set-aside-{number}"))
+}
+
+/// Why there are no stores to work on.
+#[derive(Debug)]
+pub enum StoreTrouble {
+    /// The medium.
+    Flash {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: FlashError,
+    },
+    /// What is on it.
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
+    /// Its folder, or a file beside it.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system has no room for a thread.
+    Thread {
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Who can mend a [`StoreTrouble`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Another agent holds it: there must be one alone.
+    OneAgent,
+    /// Its owner or mode.
+    Rights,
+    /// The configuration.
+    Configuration,
+    /// Time, or whoever looks after the disk.
+    Later,
+}
+
+impl StoreTrouble {
+    fn file(path: &Path, error: io::Error) -> Self {
+        Self::File { path: path.to_owned(), error }
+    }
+
+    /// Who can mend it.
+    pub fn remedy(&self) -> Remedy {
+        let flash = match self {
+            Self::Flash { error, .. } | Self::Store { error: OpenError::Flash(error), .. } => error,
+            Self::Store { .. } => return Remedy::Configuration,
+            Self::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Remedy::Rights;
+            }
+            Self::File { .. } | Self::Thread { .. } => return Remedy::Later,
+        };
+        match flash.kind() {
+            FlashErrorKind::Locked => Remedy::OneAgent,
+            FlashErrorKind::Denied => Remedy::Rights,
+            FlashErrorKind::Missing
+            | FlashErrorKind::Unsuitable
+            | FlashErrorKind::OutOfBounds
+            | FlashErrorKind::Misaligned
+            | FlashErrorKind::NotErased => Remedy::Configuration,
+            FlashErrorKind::Io
+            | FlashErrorKind::Full
+            | FlashErrorKind::ReadOnly
+            | FlashErrorKind::Gone => Remedy::Later,
+        }
+    }
+
+    const fn advice(&self, remedy: Remedy) -> &'static str {
+        match (remedy, self) {
+            (Remedy::OneAgent, _) => "is the agent running already? (signpost status)",
+            (Remedy::Rights, _) => "hand it to the agent's user (chown signpost)",
+            (Remedy::Configuration, Self::Store { .. }) => {
+                "wipe the medium, or name another in the configuration"
+            }
+            (Remedy::Configuration, _) => "name a file or block device in [store]",
+            (Remedy::Later, _) => "check the disk, its room and its rights",
+        }
+    }
+}
+
+impl fmt::Display for StoreTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flash { path, error } => write!(f, "{}: {error}", path.display())?,
+            Self::Store { path, error } => write!(f, "{}: {error}", path.display())?,
+            Self::File { path, error } => write!(f, "{}: {error}", path.display())?,
+            Self::Thread { error } => write!(f, "no thread for storage: {error}")?,
+        }
+        write!(f, "; {}", self.advice(self.remedy()))
+    }
+}
+
+impl std::error::Error for StoreTrouble {}
