@@ -3,6 +3,7 @@
 //! [`driver::Driver`] is the way of the data; [`ports`] is what it asks of the world; [`shell`]
 //! is the world as the binary finds it.
 
+pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod ports;

@@ -1,2 +1,5 @@
-//! The agent.
-fn main() {}
+//! The agent's binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    signpost::cli::main()
+}

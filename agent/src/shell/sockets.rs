@@ -47,7 +47,7 @@ pub struct Limits {
     pub stop: Duration,
     /// Bytes of a body as it comes.
     pub received: usize,
-    /// Bytes of a body when decompressed.
+    /// Bytes of a body when decompressed: what the spool takes as one record.
     pub inflated: usize,
     /// Bytes of all bodies that are being taken in at one time.
     pub memory: usize,
@@ -64,8 +64,8 @@ impl Default for Limits {
             connection: Duration::from_secs(3_600),
             stop: Duration::from_secs(2),
             received: 4 << 20,
-            inflated: 16 << 20,
-            memory: 24 << 20,
+            inflated: (4 << 20) - 1024,
+            memory: 8 << 20,
         }
     }
 }

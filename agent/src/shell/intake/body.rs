@@ -41,11 +41,7 @@ pub(super) async fn receive(
     limits: &Limits,
     memory: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Trouble> {
-    let most = match encoding {
-        Encoding::Identity => limits.received,
-        Encoding::Gzip => limits.inflated,
-    };
-    let room = Room::new(most, memory)?;
+    let room = Room::new(limits.inflated, memory)?;
     let mut sink = match encoding {
         Encoding::Identity => Sink::Plain(room),
         Encoding::Gzip => Sink::Gzip(Box::new(MultiGzDecoder::new(room))),
