@@ -121,7 +121,7 @@ fn wrong_values_are_named_with_line_key_found_and_allowed() {
         ("extra = \"x\"", 4, "issuer.extra", "hidden", "a table"),
         ("[device]\nid = \"a b\"", 5, "device.id", "\"a b\"", "letters, digits"),
         ("[device]\nid = 1979-05-27", 5, "device.id", "a date", "no key takes one"),
-        ("[device]\nid = 1.5", 5, "device.id", "the number 1.5", "letters"),
+        ("[device]\nid = 1.5", 5, "device.id", "a number with a fraction", "no key takes one"),
         ("[device]\nlanguage = \"Deutsch\"", 5, "device.language", "\"Deutsch\"", "\"de-AT\""),
         ("[owner]\nallow = \"frist\"", 5, "owner.allow", "\"frist\"", "\"first\" | \"any\""),
         ("[owner]\nallow = {}", 5, "owner.allow", "no condition", "\"any\""),

@@ -1,8 +1,6 @@
 //! `[device]`, `[network]`, `[broker]`, `[control]`, `[metrics]`: who the device is, how it reaches
 //! the network, and who may talk to it.
 
-use std::collections::BTreeMap;
-
 use super::issuer::{Resource, Scope};
 use super::reading::{choice, section, whole};
 use super::resolve::Resolve;
@@ -72,7 +70,7 @@ section! {
     /// `[broker]` as written.
     pub(super) struct BrokerKeys {
         socket: SocketPath = SocketPath::fixed("/run/signpost/token.sock"),
-        allow: BTreeMap<Name, RuleKeys>,
+        allow: Vec<(Name, RuleKeys)>,
     }
 }
 
@@ -108,7 +106,7 @@ pub struct Broker {
     /// The token socket.
     pub socket: SocketPath,
     /// Who else than root and the agent's own user may ask, by name.
-    pub allow: BTreeMap<Name, Rule>,
+    pub allow: Vec<(Name, Rule)>,
 }
 
 /// One rule of the broker.

@@ -1,9 +1,7 @@
 //! `[issuer]`: who signs people in, and how this device shows itself there.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use signpost_core::secret::Secret;
+use std::borrow::Cow;
 
 use super::reading::{Scalar, choice, quoted, section, words};
 use super::resolve::Resolve;
@@ -189,7 +187,7 @@ section! {
         private_key_file: Option<SecretFile>,
         certificate_file: Option<AbsPath>,
         dpop: bool,
-        extra: BTreeMap<Parameter, Secret>,
+        extra: Vec<(Parameter, Secret)>,
     }
 }
 
@@ -258,7 +256,7 @@ pub struct Issuer {
     /// Whether tokens are bound to a key of this device (RFC 9449).
     pub dpop: bool,
     /// Further parameters of the device authorization request.
-    pub extra: BTreeMap<Parameter, Secret>,
+    pub extra: Vec<(Parameter, Secret)>,
 }
 
 impl IssuerKeys {

@@ -150,9 +150,12 @@ impl config::Source for Layer {
 }
 
 fn merge(layers: Vec<Value>) -> Value {
-    let tables = layers.into_iter().filter_map(|layer| layer.into_table().ok());
-    let builder =
-        tables.fold(config::Config::builder(), |builder, table| builder.add_source(Layer(table)));
+    let mut builder = config::Config::builder();
+    for layer in layers {
+        if let ValueKind::Table(table) = layer.kind {
+            builder = builder.add_source(Layer(table));
+        }
+    }
     // No source of ours fails, so neither does building.
     builder
         .build()
@@ -329,10 +332,7 @@ impl Converting<'_> {
                     Err(_) => return self.refuse(path, at, "a number of more than 64 bits"),
                 }
             }
-            DeValue::Float(number) => match number.as_str().parse() {
-                Ok(number) => ValueKind::Float(number),
-                Err(_) => return self.refuse(path, at, "a number that cannot be read"),
-            },
+            DeValue::Float(_) => return self.refuse(path, at, "a number with a fraction"),
             DeValue::Datetime(_) => return self.refuse(path, at, "a date without quotes"),
             DeValue::Array(items) => {
                 let mut out = Vec::new();

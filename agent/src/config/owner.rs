@@ -1,7 +1,5 @@
 //! `[owner]`: whose the device may become.
 
-use std::collections::BTreeMap;
-
 use config::{Value, ValueKind};
 use signpost_core::owner::{Demand, OwnerRule};
 
@@ -23,7 +21,7 @@ section! {
         tenant: Option<Tenant>,
         domain: Option<Text>,
         subject: Option<Text>,
-        claim: BTreeMap<Text, Text>,
+        claim: Vec<(Text, Text)>,
     }
 }
 

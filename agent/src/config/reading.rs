@@ -5,7 +5,6 @@
 //! `Default`, the strict reading of a source and the list that `config show` prints.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use config::{Value, ValueKind};
@@ -17,6 +16,9 @@ const STRICT: [&str; 4] = ["issuer", "owner", "store", "broker"];
 
 /// Longest piece of a wrong value that an error repeats.
 const MOST_QUOTED: usize = 60;
+
+/// Most items of a list, and entries of a table whose keys are the person's own.
+const MOST_ITEMS: usize = 64;
 
 /// Most problems of one source that are kept.
 const MOST_PROBLEMS: usize = 200;
@@ -96,11 +98,39 @@ impl Reading {
 
     /// Reads one key of a table, if it is there.
     pub(super) fn key<T: Setting>(&mut self, table: &mut Table, key: &str) -> Option<T> {
-        let node = table.get_mut(key)?;
-        self.path.push(segment(key).into_owned());
+        let node = self.enter(table, key)?;
         let read = T::read(node, self);
         self.path.pop();
         read
+    }
+
+    #[inline(never)]
+    fn enter<'a>(&mut self, table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+        let node = table.get_mut(key)?;
+        self.path.push(segment(key).into_owned());
+        Some(node)
+    }
+
+    /// The names in a table whose keys are the person's own, sorted.
+    fn names(&mut self, node: &Value) -> Option<Vec<String>> {
+        let ValueKind::Table(table) = &node.kind else {
+            return self.refuse(node, &found(node, true), "a table", "");
+        };
+        if table.len() > MOST_ITEMS {
+            let found = format!("{} entries", table.len());
+            return self.refuse(node, &found, &format!("at most {MOST_ITEMS}"), "");
+        }
+        let mut names: Vec<String> = table.keys().cloned().collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// Reports a name that is not allowed in a table and takes its entry out.
+    fn refuse_name(&mut self, table: &mut Table, name: &str, allowed: &str, advice: &str) {
+        if let Some(value) = table.remove(name) {
+            let found = format!("the name {}", quoted(&shortened(name)));
+            self.refuse::<()>(&value, &found, allowed, advice);
+        }
     }
 
     /// A whole number in a range; written as text in the environment only.
@@ -129,14 +159,11 @@ impl Reading {
         allowed: &str,
         advice: &str,
     ) -> Option<T> {
-        if self.is_full(node) {
-            return None;
+        if !self.is_full(node) {
+            let remedy = if advice.is_empty() { String::new() } else { format!("; {advice}") };
+            let text = format!("found {found}, allowed: {allowed}{remedy}");
+            self.problems.push(Problem::stops(place(node), &self.path.join("."), text));
         }
-        let mut text = format!("found {found}, allowed: {allowed}");
-        if !advice.is_empty() {
-            text = format!("{text}; {advice}");
-        }
-        self.problems.push(Problem::stops(place(node), &self.path.join("."), text));
         None
     }
 
@@ -171,8 +198,7 @@ impl Reading {
 
 impl<T: Scalar> Setting for T {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        let parsed = text(node).map_or(Err(""), Self::parse);
-        match parsed {
+        match text(node).map_or(Err(""), Self::parse) {
             Ok(value) => Some(value),
             Err(advice) => at.refuse(node, &found(node, Self::GUARDED), &Self::allowed(), advice),
         }
@@ -221,7 +247,6 @@ impl<T: Setting> Setting for Option<T> {
 /// A list; in the environment separated by commas.
 impl<T: Scalar> Setting for Vec<T> {
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        const MOST: usize = 64;
         if let Some(text) = environment_text(node) {
             let origin = node.origin().map(str::to_owned);
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -230,14 +255,14 @@ impl<T: Scalar> Setting for Vec<T> {
         }
         let mut said = found(node, T::GUARDED);
         if let ValueKind::Array(items) = &mut node.kind {
-            if items.len() <= MOST {
+            if items.len() <= MOST_ITEMS {
                 // Every item is read, so that each that is wrong is reported.
                 let read: Vec<Option<T>> = items.iter_mut().map(|item| T::read(item, at)).collect();
                 return read.into_iter().collect();
             }
             said = format!("a list of {}", items.len());
         }
-        let allowed = format!("a list of at most {MOST}, each: {}", T::allowed());
+        let allowed = format!("a list of at most {MOST_ITEMS}, each: {}", T::allowed());
         at.refuse(node, &said, &allowed, "")
     }
 
@@ -250,32 +275,17 @@ impl<T: Scalar> Setting for Vec<T> {
     }
 }
 
-/// A table whose keys are the person's own: names of panels, rules, headers.
-impl<K: Scalar + Ord, V: Setting> Setting for BTreeMap<K, V> {
+/// A table whose keys are the person's own: names of panels, rules, headers; in their order.
+impl<K: Scalar, V: Setting> Setting for Vec<(K, V)> {
+    #[inline(never)]
     fn read(node: &mut Value, at: &mut Reading) -> Option<Self> {
-        const MOST: usize = 64;
-        let ValueKind::Table(table) = &mut node.kind else {
-            return at.refuse(node, &found(node, true), "a table", "");
-        };
-        if table.len() > MOST {
-            let count = format!("{} entries", table.len());
-            return at.refuse(node, &count, &format!("at most {MOST}"), "");
-        }
-        let names: Vec<String> = table.keys().cloned().collect();
-        let mut entries = Self::new();
+        let names = at.names(node)?;
+        let ValueKind::Table(table) = &mut node.kind else { return None };
+        let mut entries = Self::with_capacity(names.len());
         for name in names {
             match K::parse(&name) {
-                Ok(key) => {
-                    if let Some(value) = at.key(table, &name) {
-                        entries.insert(key, value);
-                    }
-                }
-                Err(advice) => {
-                    if let Some(value) = table.remove(&name) {
-                        let found = format!("the name {}", quoted(&shortened(&name)));
-                        at.refuse::<()>(&value, &found, &K::allowed(), advice);
-                    }
-                }
+                Ok(key) => entries.extend(at.key(table, &name).map(|value| (key, value))),
+                Err(advice) => at.refuse_name(table, &name, &K::allowed(), advice),
             }
         }
         Some(entries)
@@ -283,13 +293,13 @@ impl<K: Scalar + Ord, V: Setting> Setting for BTreeMap<K, V> {
 
     fn list(&self, key: &str, out: &mut Vec<(String, String)>) {
         for (name, value) in self {
-            value.list(&format!("{key}.{}", segment(&name.text())), out);
+            value.list(&below(key, &segment(&name.text())), out);
         }
     }
 
     #[cfg(test)]
     fn keys(path: &str, out: &mut Vec<String>) {
-        V::keys(&format!("{path}.*"), out);
+        V::keys(&below(path, "*"), out);
     }
 }
 
@@ -320,17 +330,18 @@ pub(super) fn found(node: &Value, secret: bool) -> String {
             format!("a text of {} characters (hidden)", text.chars().count())
         }
         ValueKind::String(text) => quoted(&shortened(text)),
-        ValueKind::Boolean(_) | ValueKind::I64(_) | ValueKind::Float(_) if secret => {
+        ValueKind::Boolean(_) | ValueKind::I64(_) if secret => {
             "a value without quotes (hidden)".to_owned()
         }
         ValueKind::Boolean(value) => format!("{value} (not a text)"),
         ValueKind::I64(number) => format!("the number {number}"),
-        ValueKind::Float(number) => format!("the number {number:?}"),
         ValueKind::Array(_) => "a list".to_owned(),
         ValueKind::Table(_) => "a table".to_owned(),
-        ValueKind::Nil | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
-            "something else".to_owned()
-        }
+        ValueKind::Nil
+        | ValueKind::I128(_)
+        | ValueKind::U64(_)
+        | ValueKind::U128(_)
+        | ValueKind::Float(_) => "something else".to_owned(),
     }
 }
 

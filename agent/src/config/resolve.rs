@@ -23,9 +23,9 @@ section! {
         owner: Owner,
         network: Network,
         store: Store,
-        panel: BTreeMap<Name, PanelKeys>,
-        lamp: BTreeMap<Name, OutputKeys>,
-        button: BTreeMap<Name, ButtonKeys>,
+        panel: Vec<(Name, PanelKeys)>,
+        lamp: Vec<(Name, OutputKeys)>,
+        button: Vec<(Name, ButtonKeys)>,
         buzzer: Option<OutputKeys>,
         quiet: QuietKeys,
         support: Support,
@@ -52,9 +52,9 @@ pub struct Config {
     /// What shows screens; by name.
     pub panels: Vec<Panel>,
     /// Lamps, by name.
-    pub lamps: BTreeMap<Name, Output>,
+    pub lamps: Vec<(Name, Output)>,
     /// Buttons, by name.
-    pub buttons: BTreeMap<Name, Button>,
+    pub buttons: Vec<(Name, Button)>,
     /// What beeps.
     pub buzzer: Option<Output>,
     /// When lamps and panels are dark.
@@ -136,14 +136,14 @@ impl Keys {
         }
         self.check_quotas(at);
         let issuer = self.issuer.resolve(at);
-        let any_panel = self.panel.values().any(|panel| panel.enabled);
+        let any_panel = self.panel.iter().any(|(_, panel)| panel.enabled);
         let panels = self
             .panel
             .into_iter()
             .filter(|(_, panel)| panel.enabled)
             .filter_map(|(name, panel)| panel.resolve(&name, at))
             .collect();
-        let lamps: BTreeMap<Name, Output> = self
+        let lamps: Vec<(Name, Output)> = self
             .lamp
             .into_iter()
             .filter(|(_, lamp)| lamp.enabled)

@@ -1,9 +1,7 @@
 //! `[telemetry]`: what comes in from local programs, and where it goes.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use signpost_core::secret::Secret;
+use std::borrow::Cow;
 
 use super::issuer::{Resource, Scope, SecretFile};
 use super::reading::{Scalar, choice, decimal, section};
@@ -30,11 +28,11 @@ section! {
         /// A proxy for the backend alone.
         proxy: Option<Proxy>,
         /// Further request headers.
-        headers: BTreeMap<HeaderName, Secret>,
+        headers: Vec<(HeaderName, Secret)>,
         /// The same with the value in a file.
-        header_files: BTreeMap<HeaderName, SecretFile>,
+        header_files: Vec<(HeaderName, SecretFile)>,
         /// Resource attributes added to everything that is sent.
-        attributes: BTreeMap<AttributeName, Text>,
+        attributes: Vec<(AttributeName, Text)>,
         /// How much of the spool each stream may take.
         quota: Quotas,
         /// What is older is dropped, and counted.

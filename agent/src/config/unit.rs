@@ -31,10 +31,10 @@ pub fn unit(config: &Config) -> String {
             }
         }
     }
-    for output in config.lamps.values().chain(&config.buzzer) {
+    for output in config.lamps.iter().map(|(_, lamp)| lamp).chain(&config.buzzer) {
         needs.device(&Path::new("/dev").join(&output.line.chip), Some("gpio"));
     }
-    for button in config.buttons.values() {
+    for (_, button) in &config.buttons {
         match button {
             Button::Line { line, .. } => {
                 needs.device(&Path::new("/dev").join(&line.chip), Some("gpio"));
