@@ -402,6 +402,18 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// Ends both servers and gives their ports back before it returns; dropping does so a moment
+    /// later.
+    pub async fn stop(mut self) {
+        for server in &mut self.servers {
+            server.abort();
+            // Cancelled, which is what was asked for.
+            let _ = server.await;
+        }
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         for server in &self.servers {

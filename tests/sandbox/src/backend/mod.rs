@@ -4,7 +4,7 @@ pub(crate) mod otlp;
 pub(crate) mod routes;
 mod series;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,16 +27,32 @@ pub struct Received {
     pub signal: Signal,
     /// `sub` of the token it came with.
     pub subject: String,
-    /// The header, as it was sent.
-    pub idempotency_key: Option<String>,
+    /// What it was sent with, names in lower case; the token is left out.
+    pub headers: BTreeMap<String, String>,
     /// How the body was encoded.
     pub encoding: Encoding,
+    /// Size of the body on the wire.
+    pub wire_bytes: usize,
     /// The body as it was sent, decompressed.
     #[serde(skip)]
     pub body: Bytes,
     /// What was in it, in order.
     pub records: Vec<Record>,
 }
+
+impl Received {
+    /// The header of this name (lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// Its `Idempotency-Key`.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.header(IDEMPOTENCY_KEY)
+    }
+}
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Sums since the sandbox started; they go on when old requests are forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,8 +88,9 @@ pub(crate) struct Backend {
 pub(crate) struct Delivery {
     pub(crate) signal: Signal,
     pub(crate) subject: String,
-    pub(crate) idempotency_key: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) encoding: Encoding,
+    pub(crate) wire_bytes: usize,
     pub(crate) body: Bytes,
     pub(crate) records: Vec<Record>,
 }
@@ -119,8 +136,9 @@ impl Backend {
             at: now.up,
             signal: delivery.signal,
             subject: delivery.subject,
-            idempotency_key: delivery.idempotency_key,
+            headers: delivery.headers,
             encoding: delivery.encoding,
+            wire_bytes: delivery.wire_bytes,
             body: delivery.body,
             records: delivery.records,
         };
@@ -134,10 +152,10 @@ impl Backend {
         Stored::New
     }
 
-    /// Whether this idempotency key came before. Keys are a sender's own: two senders may use the
-    /// same one, and a client's id is part of what is looked up.
+    /// Whether this idempotency key came before. Keys are their sender's own: another subject, or
+    /// the same one at another path, may use an equal one.
     fn seen(&mut self, delivery: &Delivery) -> Option<Stored> {
-        let key = delivery.idempotency_key.as_deref()?;
+        let key = delivery.headers.get(IDEMPOTENCY_KEY)?;
         let key = Digest::of(&format!("{:?} {} {key}", delivery.signal, delivery.subject));
         let body = Digest::of_bytes(&delivery.body);
         if let Some(before) = self.keys.get(&key) {

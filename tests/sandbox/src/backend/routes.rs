@@ -1,12 +1,13 @@
 //! OTLP over HTTP, behind a bearer token.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, State as Shared};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use flate2::read::MultiGzDecoder;
@@ -73,26 +74,20 @@ async fn traces(
 
 async fn take(signal: Signal, parts: Parts) -> Response {
     let (Shared(world), Extension(wire), headers, body) = parts;
-    let encoding = encoding(&headers);
-    let telemetry = world.telemetry_url();
-    let scope = world.telemetry_scope();
-    let access = |state: &crate::sandbox::State, now| {
-        state.issuer.check_access(bearer(&headers), Some(telemetry), scope, now)
-    };
     let endpoint = signal.endpoint();
-    let subject = world.look(|state, now| access(state, now).map(|access| access.subject).ok());
-    let call = Call { endpoint, caller: Caller::of(subject), wire };
-    let plain = encoding.and_then(|encoding| {
-        let plain = inflate(&headers, body)?;
-        let records =
-            otlp::decode(signal, encoding, &plain).map_err(|why| Unread { status: 400, why });
-        Ok((encoding, plain, records?))
+    let encoding = encoding(&headers);
+    let answer_in = *encoding.as_ref().unwrap_or(&Encoding::Protobuf);
+    let subject = world.look(|state, now| {
+        let (audience, scope) = (Some(world.telemetry_url()), world.telemetry_scope());
+        state.issuer.check_access(bearer(&headers), audience, scope, now)
     });
-    let answer_in = plain.as_ref().map_or(Encoding::Protobuf, |(encoding, ..)| *encoding);
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
-    answer(&world, call, |state, now| {
-        let subject = match access(state, now) {
-            Ok(access) => access.subject,
+    let caller = Caller::of(subject.as_ref().ok());
+    // Only whoever may send makes the sandbox unpack and decode.
+    let delivery = subject.map(|subject| unpack(signal, encoding, subject, &headers, body));
+    answer(&world, Call { endpoint, caller, wire }, |state, now| {
+        let delivery = match delivery {
+            Ok(Ok(delivery)) => delivery,
+            Ok(Err(unread)) => return unread.reply(answer_in),
             Err(refused) => {
                 if matches!(refused, Refused::WrongAudience) {
                     state.journal.violation(Violation::WrongAudience { endpoint });
@@ -100,19 +95,35 @@ async fn take(signal: Signal, parts: Parts) -> Response {
                 return unauthorized(&refused, answer_in);
             }
         };
-        let (encoding, body, records) = match plain {
-            Ok(plain) => plain,
-            Err(unread) => return unread.reply(answer_in),
-        };
-        let delivery = Delivery { signal, subject, idempotency_key: key, encoding, body, records };
         if state.backend.store(delivery, now) == Stored::Changed {
             state.journal.violation(Violation::ChangedUnderKey { endpoint });
             let why = "this idempotency key came with another body".to_owned();
-            return Unread { status: 422, why }.reply(encoding);
+            return Unread { status: 422, why }.reply(answer_in);
         }
-        Reply::new(200, encoding.content_type(), otlp::accepted(signal, encoding, 0))
+        Reply::new(200, answer_in.content_type(), otlp::accepted(signal, answer_in, 0))
     })
     .await
+}
+
+fn unpack(
+    signal: Signal,
+    encoding: Result<Encoding, Unread>,
+    subject: String,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Delivery, Unread> {
+    let encoding = encoding?;
+    let wire_bytes = body.len();
+    let body = inflate(headers, body)?;
+    let records =
+        otlp::decode(signal, encoding, &body).map_err(|why| Unread { status: 400, why })?;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers: BTreeMap<String, String> = headers
+        .iter()
+        .filter(|(name, _)| *name != header::AUTHORIZATION)
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect();
+    Ok(Delivery { signal, subject, headers, encoding, wire_bytes, body, records })
 }
 
 /// An accepted request's answer with some records declared rejected.

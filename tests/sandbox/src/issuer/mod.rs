@@ -255,11 +255,6 @@ fn basic_credentials(header: &str) -> Option<(String, String)> {
     Some((plain(id)?, plain(secret)?))
 }
 
-/// Claims of an access token that is good here and now.
-pub(crate) struct Access {
-    pub(crate) subject: String,
-}
-
 /// Why an access token is refused (RFC 6750 section 3.1).
 pub(crate) enum Refused {
     /// No token at all.
@@ -273,14 +268,14 @@ pub(crate) enum Refused {
 }
 
 impl Issuer {
-    /// Checks an access token as a resource server does (RFC 9068 section 4).
+    /// Checks an access token as a resource server does (RFC 9068 section 4); gives its subject.
     pub(crate) fn check_access(
         &self,
         token: Option<&str>,
         audience: Option<&str>,
         scope: Option<&str>,
         now: Now,
-    ) -> Result<Access, Refused> {
+    ) -> Result<String, Refused> {
         let token = token.ok_or(Refused::Missing)?;
         let claims = self.keys.verify("at+jwt", token).ok_or(Refused::Invalid("not our token"))?;
         let text = |name: &str| claims[name].as_str().unwrap_or_default();
@@ -301,7 +296,7 @@ impl Issuer {
         {
             return Err(Refused::Scope(scope.to_owned()));
         }
-        Ok(Access { subject: text("sub").to_owned() })
+        Ok(text("sub").to_owned())
     }
 
     fn is_live(&self, claims: &Value) -> bool {

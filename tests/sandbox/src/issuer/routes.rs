@@ -130,7 +130,7 @@ async fn userinfo(
     let call = Call { endpoint: Endpoint::Userinfo, caller: Caller::of(()), wire };
     answer(&world, call, |state, now| {
         match state.issuer.check_access(bearer(&headers), None, Some("openid"), now) {
-            Ok(access) => state.issuer.userinfo(&access.subject),
+            Ok(subject) => state.issuer.userinfo(&subject),
             Err(refused) => refused.reply(),
         }
     })

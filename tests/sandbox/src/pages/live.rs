@@ -51,12 +51,13 @@ async fn events(
         let (world, mut changes, shown) = state;
         loop {
             changes.changed().await.ok()?;
+            // A burst is shown as one.
+            pause(REST).await;
             let picture = world.look(|state, _| picture(state, world.issuer_url())).into_string();
+            // Whoever approves or polls changes nothing here.
             if picture == shown {
                 continue;
             }
-            // Whoever approves or polls changes nothing here; bursts are shown as one.
-            pause(REST).await;
             let event = Event::default().data(&picture);
             return Some((Ok(event), (world, changes, picture)));
         }

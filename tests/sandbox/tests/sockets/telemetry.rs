@@ -40,6 +40,7 @@ async fn protobuf_and_gzip_are_read_and_answered_in_kind() {
     for one in &received {
         assert_eq!((one.signal, one.encoding), (Signal::Logs, Encoding::Protobuf));
         assert_eq!(one.body, request.encode_to_vec());
+        assert_eq!(one.wire_bytes.to_string(), one.header("content-length").unwrap());
         let texts: Vec<_> = one.records.iter().map(|record| record.text.as_str()).collect();
         assert_eq!(texts, ["one", "two"]);
     }
@@ -143,7 +144,8 @@ async fn a_repeated_idempotency_key_is_stored_once() {
     assert_eq!(send(&anna, "store-2", "a").await, 200);
     assert_eq!(send(&ben, "store-1", "b").await, 200);
     assert_eq!((sandbox.received().len(), sandbox.totals().duplicates), (3, 1));
-    assert_eq!(sandbox.received()[0].idempotency_key.as_deref(), Some("store-1"));
+    assert_eq!(sandbox.received()[0].idempotency_key(), Some("store-1"));
+    assert_eq!(sandbox.received()[0].header("authorization"), None);
     assert_eq!(sandbox.violations(), []);
     assert_eq!(send(&anna, "store-1", "other").await, 422);
     let endpoint = Endpoint::Logs;
