@@ -60,7 +60,8 @@
 //! record not removed (8), length of the cursor (1), cursor. The first unit of a ledger
 //! segment holds all of them. A queue's segments are those with its name and birth; one with
 //! a lower first record than an earlier one voids that. A record unit holds, if bit 18 is
-//! set, their number (2) before what is sealed; sealed is the record itself, or for several
+//! set, their number (2) and the low half of the crc of `seq`, offset and it (2)
+//! before what is sealed; sealed is the record itself, or for several
 //! a varint length and the bytes of each. Associated data: `signpost`, version, 2, store id,
 //! name, birth, sequence number of the unit's first record (8).
 

@@ -11,7 +11,9 @@ use core::fmt;
 use core::ops::Range;
 
 use signpost_hal::flash::{Flash, FlashError};
+use zeroize::Zeroizing;
 
+use crate::crc::Crc;
 use crate::log::{
     Header, Kind, Log, Part, Place, QueueSegment, VERSION, push_varint, take_varint, varint_len,
 };
@@ -34,6 +36,8 @@ const UNIT_RECORDS: usize = 1000;
 const SEGMENT_MIN: u32 = 4096;
 const SEGMENTS_MIN: u16 = 4;
 const SEGMENTS: u32 = 128;
+/// Bytes of the number of records in a unit of several.
+const COUNT: usize = 4;
 const FREE: u8 = 255;
 const LEDGER: u8 = 254;
 
@@ -186,12 +190,12 @@ impl<F: Flash> Spool<F> {
         if records.iter().any(|record| record.len() > limit) {
             return Err(StoreError::TooLong { limit });
         }
+        let units = units(records);
+        self.check_room(self.slot(queue), &units)?;
         let slot = match self.slot(queue) {
             Some(slot) => slot,
             None => self.create(queue)?,
         };
-        let units = units(records);
-        self.make_room(slot, &units)?;
         let from = self.queue(slot)?.next;
         for unit in units {
             self.append_unit(slot, key, unit)?;
@@ -426,32 +430,34 @@ impl<F: Flash> Spool<F> {
         (free + self.owner.iter().filter(drained).count()).saturating_sub(1)
     }
 
-    /// Checks that `units` fit, and takes segments from drained queues if it needs to.
-    fn make_room(&mut self, slot: usize, units: &[&[&[u8]]]) -> Result<(), StoreError> {
-        let mut head = self.queue(slot)?.head;
+    /// Checks that `units` fit, in `slot` or in a new queue.
+    fn check_room(&self, slot: Option<usize>, units: &[&[&[u8]]]) -> Result<(), StoreError> {
+        let mut head = slot.and_then(|slot| self.queues[slot].as_ref()).and_then(|q| q.head);
         let mut needed = 0;
         for unit in units {
             let lay = self.log.lay(head, queue_header_len(), unit_len(unit));
             needed += usize::from(lay.fresh);
             head = Some(Place { offset: lay.end, index: 0, seq: 0 });
         }
-        if needed > self.available(Some(slot)) {
-            return Err(StoreError::Full);
-        }
-        let free = |owner: &[u8]| owner.iter().filter(|&&o| o == FREE).count();
+        if needed > self.available(slot) { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    /// Takes their segments from queues other than `slot` that have no records, until
+    /// `count` segments are free.
+    fn take_from_drained(&mut self, slot: Option<usize>, count: usize) {
         for other in 0..self.queues.len() {
-            if free(&self.owner) > needed {
+            if self.owner.iter().filter(|&&owner| owner == FREE).count() >= count {
                 break;
             }
-            let Some(queue) = self.queues[other].as_mut().filter(|q| q.is_drained()) else {
+            if Some(other) == slot {
                 continue;
-            };
-            if other != slot {
+            }
+            if let Some(queue) = self.queues[other].as_mut().filter(|q| q.is_drained()) {
                 queue.head = None;
-                self.owner.iter_mut().filter(|o| usize::from(**o) == other).for_each(|o| *o = FREE);
+                let of_it = |owner: &&mut u8| usize::from(**owner) == other;
+                self.owner.iter_mut().filter(of_it).for_each(|owner| *owner = FREE);
             }
         }
-        Ok(())
     }
 
     fn append_unit(
@@ -464,13 +470,24 @@ impl<F: Flash> Spool<F> {
         let (name, birth, first, head) = (queue.name, queue.birth, queue.next, queue.head);
         let next = first + records.len() as u64;
         let multi = records.len() > 1;
-        let payload = self.seal(key, name, birth, first, records);
-        let lay = self.log.lay(head, queue_header_len(), payload.len());
-        let fresh = self.pick(usize::from(lay.fresh), |number| {
+        let lay = self.log.lay(head, queue_header_len(), unit_len(records));
+        let fresh = self.pick(Some(slot), usize::from(lay.fresh), |number| {
             // Only the segment that a unit begins in counts it as its first.
             let first = if number == 0 && !lay.in_head { first } else { next };
             Kind::Queue(QueueSegment { name, birth, first })
         })?;
+        let start = match (head.filter(|_| lay.in_head), fresh.first()) {
+            (Some(head), _) => head,
+            (None, Some((index, header))) => {
+                Place { index: *index, seq: header.seq, offset: header.len() }
+            }
+            (None, None) => return Err(StoreError::Full),
+        };
+        let mut payload = Vec::with_capacity(unit_len(records));
+        if multi {
+            payload.extend(encode_count(records.len() as u16, start));
+        }
+        self.seal(key, &unit_data(&self.log.store(), name, birth, first), records, &mut payload);
         if let Some(queue) = self.queues[slot].as_mut() {
             queue.head = None;
         }
@@ -489,12 +506,14 @@ impl<F: Flash> Spool<F> {
     /// the order of the ring.
     fn pick(
         &mut self,
+        slot: Option<usize>,
         count: usize,
         kind: impl Fn(usize) -> Kind,
     ) -> Result<Vec<(u16, Header)>, StoreError> {
         if count == 0 {
             return Ok(Vec::new());
         }
+        self.take_from_drained(slot, count);
         let all = self.log.count();
         let mut free: Vec<(u32, u16)> = Vec::new();
         let mut least = u32::MAX;
@@ -558,28 +577,16 @@ impl<F: Flash> Spool<F> {
         Ok(end)
     }
 
-    fn seal(
-        &mut self,
-        key: &QueueKey,
-        name: QueueName,
-        birth: u32,
-        first: u64,
-        records: &[&[u8]],
-    ) -> Vec<u8> {
-        let ad = unit_data(&self.log.store(), name, birth, first);
-        let mut payload = Vec::with_capacity(unit_len(records));
+    fn seal(&mut self, key: &QueueKey, ad: &[u8], records: &[&[u8]], out: &mut Vec<u8>) {
         if let [record] = records {
-            key.seal(record, &ad, &mut self.entropy, &mut payload);
-            return payload;
+            return key.seal(record, ad, &mut self.entropy, out);
         }
-        payload.extend((records.len() as u16).to_le_bytes());
-        let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(unit_len(records)));
+        let mut plain = Zeroizing::new(Vec::with_capacity(unit_len(records)));
         for record in records {
             push_varint(&mut plain, record.len() as u64);
             plain.extend(*record);
         }
-        key.seal(&plain, &ad, &mut self.entropy, &mut payload);
-        payload
+        key.seal(&plain, ad, &mut self.entropy, out);
     }
 
     /// The unit that holds record `wanted`, and the number of its first record.
@@ -589,9 +596,10 @@ impl<F: Flash> Spool<F> {
         key: &QueueKey,
         wanted: u64,
     ) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
-        let (first, place) = self.find(slot, wanted)?;
+        let (first, count, place) = self.find(slot, wanted)?;
         let queue = self.queue(slot)?;
-        let (name, birth, end) = (queue.name, queue.birth, queue.next);
+        let (name, birth) = (queue.name, queue.birth);
+        let next = (first + count).min(queue.next);
         let chain = self.chain(slot);
         let mut payload = Vec::new();
         let seqs = &self.seqs;
@@ -601,16 +609,9 @@ impl<F: Flash> Spool<F> {
             |piece| payload.extend(piece),
         )?;
         let Some(unit) = unit else {
-            let count = self.count(place)?.unwrap_or(1);
-            return Err(StoreError::DamagedRecords { first: wanted, next: first + count });
+            return Err(StoreError::DamagedRecords { first: wanted, next });
         };
-        let count = if unit.multi {
-            payload.get(..2).map_or(0, |n| u64::from(u16::from_le_bytes([n[0], n[1]])))
-        } else {
-            1
-        };
-        let next = (first + count).min(end).max(wanted + 1);
-        let sealed = if unit.multi { payload.get(2..).unwrap_or_default() } else { &payload };
+        let sealed = if unit.multi { payload.get(COUNT..).unwrap_or_default() } else { &payload };
         let ad = unit_data(&self.log.store(), name, birth, first);
         let unreadable = StoreError::Unreadable { first: wanted, next };
         let plain = key.open(sealed, &ad).ok_or(unreadable)?;
@@ -622,8 +623,8 @@ impl<F: Flash> Spool<F> {
         records.map(|records| (first, records)).ok_or(unreadable)
     }
 
-    /// Where the unit begins that holds record `wanted`, and the number of its first record.
-    fn find(&mut self, slot: usize, wanted: u64) -> Result<(u64, Place), StoreError> {
+    /// The unit that holds record `wanted`: its first record, how many it has, where it begins.
+    fn find(&mut self, slot: usize, wanted: u64) -> Result<(u64, u64, Place), StoreError> {
         let chain = self.chain(slot);
         let end = self.queue(slot)?.next;
         let marked = self.mark.filter(|(of, seq, place)| {
@@ -670,26 +671,14 @@ impl<F: Flash> Spool<F> {
         loop {
             let part = self.log.part(place)?.ok_or(damaged)?;
             if part.first {
-                let count = self.count_in(place, &part)?;
+                let count = count_in(&mut self.log, place, &part)?.ok_or(damaged)?;
                 if wanted < seq + count {
-                    return Ok((seq, place));
+                    return Ok((seq, count, place));
                 }
                 seq += count;
             }
             place = self.log.after(place, &part);
         }
-    }
-
-    /// How many records the unit at `place` says that it has.
-    fn count(&mut self, place: Place) -> Result<Option<u64>, FlashError> {
-        match self.log.part(place)? {
-            Some(part) => self.count_in(place, &part).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn count_in(&mut self, place: Place, part: &Part) -> Result<u64, FlashError> {
-        count_in(&mut self.log, place, part)
     }
 }
 
@@ -712,13 +701,38 @@ fn following(chain: &[u16], seqs: &[u32], index: u16) -> Option<Place> {
     Some(Place { index, seq: seqs[usize::from(index)], offset: queue_header_len() })
 }
 
-fn count_in<F: Flash>(log: &mut Log<F>, place: Place, part: &Part) -> Result<u64, FlashError> {
+/// How many records a unit says that it has; `None` if that is damaged.
+fn count_in<F: Flash>(
+    log: &mut Log<F>,
+    place: Place,
+    part: &Part,
+) -> Result<Option<u64>, FlashError> {
     if !part.multi {
-        return Ok(1);
+        return Ok(Some(1));
     }
-    let mut bytes = [0; 2];
+    let mut bytes = [0; COUNT];
     log.peek(place, part, &mut bytes)?;
-    Ok(u64::from(u16::from_le_bytes(bytes)).max(1))
+    Ok(decode_count(&bytes, place))
+}
+
+/// The number of records, readable without the key and before the unit's checksum is known.
+fn encode_count(count: u16, place: Place) -> [u8; COUNT] {
+    let [low, high] = count.to_le_bytes();
+    let [a, b, ..] = count_check(count, place).to_le_bytes();
+    [low, high, a, b]
+}
+
+fn decode_count(bytes: &[u8; COUNT], place: Place) -> Option<u64> {
+    let count = u16::from_le_bytes([bytes[0], bytes[1]]);
+    (count > 0 && *bytes == encode_count(count, place)).then_some(u64::from(count))
+}
+
+fn count_check(count: u16, place: Place) -> u32 {
+    Crc::new()
+        .with(&place.seq.to_le_bytes())
+        .with(&place.offset.to_le_bytes())
+        .with(&count.to_le_bytes())
+        .end()
 }
 
 fn queue_header_len() -> u32 {
@@ -750,7 +764,7 @@ fn unit_len(records: &[&[u8]]) -> usize {
         [record] => record.len() + SEALING,
         _ => {
             let plain: usize = records.iter().map(|r| varint_len(r.len() as u64) + r.len()).sum();
-            2 + plain + SEALING
+            COUNT + plain + SEALING
         }
     }
 }

@@ -62,7 +62,7 @@ impl<F: Flash> Spool<F> {
     /// Begins a new ledger segment with `entries` and frees the old one.
     pub(super) fn snapshot(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.ledger = None;
-        let fresh = self.pick(1, |_| Kind::Ledger)?;
+        let fresh = self.pick(None, 1, |_| Kind::Ledger)?;
         let end = self.write(None, &fresh, false, &encode(entries))?;
         self.ledger = Some(end);
         self.owner.iter_mut().filter(|o| **o == LEDGER).for_each(|o| *o = FREE);

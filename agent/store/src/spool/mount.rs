@@ -203,10 +203,13 @@ fn mount_queue<F: Flash>(
     }
     let mut head = None;
     let mut next = entry.first;
+    let whole = chain.len();
     while let Some(last) = chain.last() {
-        if let Some((end, place)) = end_of(spool, &chain)? {
+        if let Some((end, place, hidden)) = end_of(spool, &chain)? {
             next = end;
-            if spool.log.is_open(place)? {
+            // A torn unit may begin here and go on in a segment that was just freed. Were
+            // another to begin here, that one could pass for its continuation.
+            if !hidden && chain.len() == whole && spool.log.is_open(place)? {
                 head = Some(place);
             }
             break;
@@ -239,12 +242,12 @@ fn start_of(found: &Found) -> Place {
     Place { index: found.index, seq: found.seq, offset: queue_header_len() }
 }
 
-/// The number behind the last record of a chain, and where its last whole unit ends, if that
-/// is in the last segment.
+/// The number behind the last record of a chain, where its last readable unit ends, if that
+/// is in the last segment, and whether damage hides others behind it.
 fn end_of<F: Flash>(
     spool: &mut Spool<F>,
     chain: &[Found],
-) -> Result<Option<(u64, Place)>, FlashError> {
+) -> Result<Option<(u64, Place, bool)>, FlashError> {
     let indexes: Vec<u16> = chain.iter().map(|f| f.index).collect();
     let Some(last) = chain.last() else { return Ok(None) };
     // A unit that begins in an earlier segment may be all that the last one has.
@@ -262,10 +265,30 @@ fn end_of<F: Flash>(
         let unit =
             spool.log.unit(place, |_, index| Ok(following(&indexes, seqs, index)), |_| ())?;
         if let Some(unit) = unit.filter(|unit| unit.end.index == last.index) {
-            return Ok(Some((first + count, unit.end)));
+            let next = first.saturating_add(count);
+            let hidden = hidden_behind(&mut spool.log, unit.end)?;
+            return Ok(Some((next.saturating_add(hidden), unit.end, hidden > 0)));
         }
     }
     Ok(None)
+}
+
+/// How many records at least lie behind the end of a segment's last readable unit: more than
+/// none if units follow one that was damaged, which a torn one never has behind it.
+fn hidden_behind<F: Flash>(log: &mut Log<F>, end: Place) -> Result<u64, FlashError> {
+    let mut at = end;
+    let mut records = 0;
+    while let Some(place) = log.resume(at)? {
+        records += u64::from(records == 0);
+        at = place;
+        while let Some(part) = log.part(at)? {
+            if part.first {
+                records += count_in(log, at, &part)?.unwrap_or(1);
+            }
+            at = log.after(at, &part);
+        }
+    }
+    Ok(records)
 }
 
 /// The units that begin in a segment: place, first record, number of records.
@@ -278,7 +301,8 @@ fn begun_in<F: Flash>(
     let mut seq = segment.of.first;
     while let Some(part) = log.part(at)? {
         if part.first {
-            let count = count_in(log, at, &part)?;
+            // Behind a damaged number nobody knows which records follow.
+            let Some(count) = count_in(log, at, &part)? else { break };
             units.push((at, seq, count));
             seq = seq.saturating_add(count);
         }
