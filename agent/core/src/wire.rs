@@ -15,7 +15,10 @@ pub use device::{DeviceAuthorization, PollAnswer, Refusal};
 pub use discovery::{Metadata, MetadataProblem, discovery_urls};
 pub use token::{RefreshAnswer, TokenReply};
 
-use crate::http::{Cause, Outcome, Reply};
+use crate::{
+    http::{Cause, Outcome, Reply},
+    time::Wall,
+};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -218,6 +221,14 @@ pub fn retry_after(reply: &Reply) -> Option<Duration> {
         Err(_) => http_date(value)?.saturating_sub(http_date(reply.header("date")?)?),
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// What the server's clock says (`Date`).
+pub(crate) fn server_date(outcome: &Outcome) -> Option<Wall> {
+    match outcome {
+        Outcome::Reply(reply) => http_date(reply.header("date")?).map(Wall::new),
+        Outcome::NotSent(_) | Outcome::Lost(_) => None,
+    }
 }
 
 /// An IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`) as time since 1970.

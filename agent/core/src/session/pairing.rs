@@ -11,8 +11,10 @@ use crate::{
     issuer::Endpoints,
     owner::{Account, OwnerId},
     secret::Secret,
-    time::{Boot, Now},
-    wire::{DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, Unacceptable},
+    time::{Boot, Now, Wall},
+    wire::{
+        DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, Unacceptable, server_date,
+    },
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -228,7 +230,7 @@ impl Session {
         self.issuer_answered();
         match answer {
             PollAnswer::Pending | PollAnswer::SlowDown(_) | PollAnswer::Trouble(_) => {}
-            PollAnswer::Granted(reply) => self.approved(*reply),
+            PollAnswer::Granted(reply) => self.approved(*reply, server_date(outcome)),
             PollAnswer::Expired => self.renew(),
             PollAnswer::Denied => {
                 self.end_pairing(Ending::Denied);
@@ -254,8 +256,9 @@ impl Session {
     }
 
     /// The person approved. Who is it, and may they own this device?
-    fn approved(&mut self, reply: TokenReply) {
-        let claims = match reply.id_token.as_ref().map(|token| self.id_claims(token)).transpose() {
+    fn approved(&mut self, reply: TokenReply, issued: Option<Wall>) {
+        let claims = reply.id_token.as_ref().map(|token| self.id_claims(token, issued));
+        let claims = match claims.transpose() {
             Ok(claims) => claims,
             Err(_) => return self.turned_away(&reply, Fault::IdTokenRefused, Ending::BadIdentity),
         };
@@ -277,9 +280,11 @@ impl Session {
             Some(Candidate { grant, reply, received: self.now.boot, version, replaced });
     }
 
-    fn id_claims(&self, token: &Secret) -> Result<IdClaims, Unacceptable> {
+    /// An id_token lives for minutes, and a usable clock may be off by hours: the clock of the
+    /// issuer, who has just sent it, counts before ours.
+    fn id_claims(&self, token: &Secret, issued: Option<Wall>) -> Result<IdClaims, Unacceptable> {
         let issuer = &self.config.issuer;
-        let now = self.gate.usable(self.now).unwrap_or(self.config.clock_floor);
+        let now = issued.or(self.gate.usable(self.now)).unwrap_or(self.config.clock_floor);
         IdClaims::read(token, issuer.url.as_deref(), &issuer.client_id, now)
     }
 

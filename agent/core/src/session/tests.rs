@@ -426,6 +426,21 @@ fn invariant_11_another_person_is_turned_away_and_what_they_gave_is_revoked() {
 }
 
 #[test]
+fn a_clock_that_is_hours_off_keeps_nobody_from_signing_in() {
+    let date = ("date".to_string(), "Fri, 15 Jan 2027 08:00:00 GMT".to_string());
+    for ahead in [0, 6 * 3_600] {
+        let mut rig = Rig::fresh();
+        rig.now.wall = rig.now.wall.map(|wall| wall + Duration::from_secs(ahead));
+        rig.answer(&json(200, CODE));
+        rig.pass(5);
+        let Outcome::Reply(mut reply) = tokens("anna", "rt-1") else { panic!("a reply") };
+        reply.headers.push(date.clone());
+        rig.answer(&Outcome::Reply(reply));
+        assert_eq!(rig.session.state(), State::Online, "{ahead} s ahead");
+    }
+}
+
+#[test]
 fn under_any_the_old_owners_token_is_revoked_once_the_new_one_is_durable() {
     let mut rig = Rig::new(SessionConfig { owner: OwnerRule::Any, ..config() }, Stored::default());
     rig.answer(&json(200, CODE));
