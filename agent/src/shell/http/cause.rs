@@ -23,10 +23,11 @@ fn before_sending(error: &reqwest::Error) -> Cause {
     if error.is_timeout() {
         return Cause::Timeout;
     }
-    if let Some(tls) = chain(error).find_map(tls_error) {
+    if let Some(tls) = chain(error).find_map(|error| error.downcast_ref()) {
         return of_tls(tls);
     }
-    let io = chain(error).find_map(|error| error.downcast_ref::<io::Error>());
+    // The innermost is the system's own.
+    let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
     match io.map(io::Error::kind) {
         // There was a connection, and it ended in the handshake.
         Some(
@@ -45,7 +46,7 @@ pub(super) fn after_sending(error: &reqwest::Error) -> Cause {
     if error.is_timeout() {
         return Cause::Timeout;
     }
-    chain(error).find_map(tls_error).map_or(Cause::Broken, of_tls)
+    chain(error).find_map(|error| error.downcast_ref()).map_or(Cause::Broken, of_tls)
 }
 
 fn of_tls(error: &rustls::Error) -> Cause {
@@ -62,21 +63,19 @@ fn of_tls(error: &rustls::Error) -> Cause {
     }
 }
 
-/// rustls' own error, which travels inside of an [`io::Error`].
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.downcast_ref().or_else(|| inside.and_then(|inside| inside.downcast_ref()))
-}
-
 /// The causes in one line, without any address: its query may hold a secret.
 pub(super) fn describe(error: &reqwest::Error) -> String {
     let causes: Vec<String> = chain(error).skip(1).map(ToString::to_string).collect();
     if causes.is_empty() { "malformed request".to_owned() } else { causes.join(": ") }
 }
 
+/// All causes, those that an [`io::Error`] carries inside included: its own `source` skips them.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
-        error.source()
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        }
     })
 }
