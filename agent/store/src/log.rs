@@ -159,6 +159,8 @@ pub(crate) struct Log<F> {
     segment: u32,
     count: u16,
     store: [u8; 8],
+    /// From here on a segment is known to read as erased.
+    blank: Option<Place>,
 }
 
 impl<F: Flash> Log<F> {
@@ -166,7 +168,7 @@ impl<F: Flash> Log<F> {
     pub(crate) fn new(flash: F, segment: u32, most: u16) -> Self {
         let geometry = flash.geometry();
         let count = (geometry.size() / segment).min(u32::from(most)) as u16;
-        Self { flash, geometry, segment, count, store: [0; 8] }
+        Self { flash, geometry, segment, count, store: [0; 8], blank: None }
     }
 
     pub(crate) fn count(&self) -> u16 {
@@ -231,8 +233,13 @@ impl<F: Flash> Log<F> {
 
     /// Whether the rest of the segment from `place` on can still be programmed.
     pub(crate) fn is_open(&mut self, place: Place) -> Result<bool, FlashError> {
-        if self.geometry.overwrites() {
-            return Ok(true);
+        Ok(self.overwrites() || self.is_blank(place)?)
+    }
+
+    /// Whether the rest of the segment reads as erased; never so on media that overwrite.
+    pub(crate) fn is_blank(&mut self, place: Place) -> Result<bool, FlashError> {
+        if self.overwrites() || self.blank == Some(place) {
+            return Ok(!self.overwrites());
         }
         let mut chunk = [0; 256];
         let mut offset = place.offset;
@@ -244,11 +251,13 @@ impl<F: Flash> Log<F> {
             }
             offset += len;
         }
+        self.blank = Some(place);
         Ok(true)
     }
 
     /// Makes segment `index` programmable from its start.
     pub(crate) fn erase(&mut self, index: u16) -> Result<(), FlashError> {
+        self.blank = None;
         let per = self.segment / self.geometry.erase_unit();
         let first = u32::from(index) * per;
         (first..first + per).try_for_each(|unit| self.flash.erase(unit))
@@ -314,6 +323,7 @@ impl<F: Flash> Log<F> {
         multi: bool,
         payload: &[u8],
     ) -> Result<Place, FlashError> {
+        self.blank = None;
         let mut fresh = fresh.iter();
         let mut place = head;
         let mut left = payload;
@@ -386,9 +396,6 @@ impl<F: Flash> Log<F> {
     /// Where, behind `at` in the same segment, the whole first part of a unit begins.
     pub(crate) fn resume(&mut self, at: Place) -> Result<Option<Place>, FlashError> {
         let step = self.geometry.program_unit();
-        if !self.overwrites() && self.is_open(at)? {
-            return Ok(None);
-        }
         let mut place = Place { offset: self.align(at.offset + 1), ..at };
         while place.offset + PART < self.segment {
             if let Some(part) = self.part(place)?.filter(|part| part.first)
@@ -404,6 +411,11 @@ impl<F: Flash> Log<F> {
     /// Where the part after `part` at `at` would begin.
     pub(crate) fn after(&self, at: Place, part: &Part) -> Place {
         Place { offset: self.align(at.offset + PART + part.len), ..at }
+    }
+
+    /// Whether no part can begin at `at`, so that the unit goes on in the next segment.
+    pub(crate) fn is_end(&self, at: Place) -> bool {
+        at.offset + PART >= self.segment || self.part_room(at.offset) == 0
     }
 
     /// Up to `into.len()` bytes of the payload of `part` at `at`.
@@ -433,7 +445,7 @@ impl<F: Flash> Log<F> {
         let mut total = 0;
         let mut multi = false;
         loop {
-            if at.offset + PART >= self.segment || self.part_room(at.offset) == 0 {
+            if self.is_end(at) {
                 match next(self, at.index)? {
                     Some(place) => at = place,
                     None => return Ok(None),

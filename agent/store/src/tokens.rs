@@ -21,8 +21,9 @@ use crate::{OpenError, StoreError};
 
 mod mount;
 
-/// A value is out of the window after this many commits at most, unless it is still live.
-const COMMITS_MAX: u32 = 16;
+/// The window holds so many commits at most. The value before the last, two commits old at
+/// least, is then out of it within sixteen more.
+const COMMITS_MAX: u32 = 18;
 /// The entry that holds the store key.
 const STORE_KEY: u8 = 255;
 /// A second copy of it, in another segment wherever the window has two: no single damaged

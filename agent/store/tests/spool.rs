@@ -250,7 +250,7 @@ fn invariant_3_a_cut_at_every_byte_keeps_every_acknowledged_record() {
         let mut flash = SimFlash::new(shape, 1);
         let mut mirror = Mirror::new();
         drop(open(&mut flash, &mut chance).unwrap());
-        for round in 0..60 {
+        for round in 0..40 {
             let step = Step::any(&mut chance, &mirror, 250);
             // Erasing looks the same at most of its bytes.
             let stride = 1 + round % 5 * 3;

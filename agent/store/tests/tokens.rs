@@ -143,7 +143,7 @@ fn invariant_3_a_cut_at_every_byte_leaves_the_old_value_or_the_new() {
         let mut flash = SimFlash::new(shape, 1);
         let mut mirror = Mirror::new();
         drop(open(&mut flash, &mut chance).unwrap());
-        for round in 0..40 {
+        for round in 0..20 {
             let len = chance.below(longest(shape)) as usize;
             let key = chance.below(3) as u8;
             let step = match round % 10 {
@@ -201,7 +201,7 @@ fn invariant_3_a_cut_at_every_byte_leaves_the_old_value_or_the_new() {
 
 #[test]
 fn invariant_3_chains_of_cuts_never_end_full_or_shut() {
-    for seed in seeds(60) {
+    for seed in seeds(25) {
         for shape in shapes() {
             let mut chance = Chance(seed);
             let mut flash = SimFlash::new(shape, seed);

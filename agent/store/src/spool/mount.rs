@@ -205,11 +205,11 @@ fn mount_queue<F: Flash>(
     let mut next = entry.first;
     let whole = chain.len();
     while let Some(last) = chain.last() {
-        if let Some((end, place, hidden)) = end_of(spool, &chain)? {
+        if let Some((end, place, open)) = end_of(spool, &chain)? {
             next = end;
             // A torn unit may begin here and go on in a segment that was just freed. Were
             // another to begin here, that one could pass for its continuation.
-            if !hidden && chain.len() == whole && spool.log.is_open(place)? {
+            if open && chain.len() == whole {
                 head = Some(place);
             }
             break;
@@ -243,7 +243,8 @@ fn start_of(found: &Found) -> Place {
 }
 
 /// The number behind the last record of a chain, where its last readable unit ends, if that
-/// is in the last segment, and whether damage hides others behind it.
+/// is in the last segment, and whether another may follow there. Units that damage hides
+/// behind it count.
 fn end_of<F: Flash>(
     spool: &mut Spool<F>,
     chain: &[Found],
@@ -266,8 +267,10 @@ fn end_of<F: Flash>(
             spool.log.unit(place, |_, index| Ok(following(&indexes, seqs, index)), |_| ())?;
         if let Some(unit) = unit.filter(|unit| unit.end.index == last.index) {
             let next = first.saturating_add(count);
-            let hidden = hidden_behind(&mut spool.log, unit.end)?;
-            return Ok(Some((next.saturating_add(hidden), unit.end, hidden > 0)));
+            let blank = spool.log.is_blank(unit.end)?;
+            let hidden = if blank { 0 } else { hidden_behind(&mut spool.log, unit.end)? };
+            let open = hidden == 0 && (blank || spool.log.overwrites());
+            return Ok(Some((next.saturating_add(hidden), unit.end, open)));
         }
     }
     Ok(None)

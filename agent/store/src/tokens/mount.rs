@@ -10,7 +10,7 @@ use super::{
     Entry, Opened, SEGMENT_MIN, SEGMENTS_MAX, SEGMENTS_MIN, SPARE_KEY, STORE_KEY, Segment,
     TokenStore, Value, entries, first_part, following, wrap_data,
 };
-use crate::log::{Kind, Log, Part, Place};
+use crate::log::{Kind, Log, Part, Place, take_varint};
 use crate::seal::{Entropy, OuterKeys, SealKey};
 use crate::{OpenError, StoreError};
 
@@ -250,6 +250,7 @@ fn parts<F: Flash>(
                 at = log.after(at, &part);
             }
             // Whole commits behind something else: that one was damaged later, not torn.
+            None if log.is_blank(at)? => return Ok(parts),
             None => match log.resume(at)? {
                 Some(place) => at = place,
                 None => return Ok(parts),
@@ -318,14 +319,14 @@ fn collect<F: Flash>(
         }
         store.window[n].commits = count.expected;
         let parts = parts(&mut store.log, segment.index, segment.seq)?;
-        for (start, _) in parts.iter().filter(|(_, part)| part.first) {
-            let Some(payload) = store.read_unit(*start)? else { continue };
-            let Some((mark, entries)) = entries(&payload) else { continue };
+        for (n, (start, part)) in parts.iter().enumerate().filter(|(_, (_, part))| part.first) {
+            // Only the last unit of a segment can be torn, and none that goes on in the next.
+            let torn = part.last && n + 1 == parts.len();
+            let Some((mark, entries)) = skim(store, *start, torn)? else { continue };
             opened.lost += count.meet(mark as u32 & 7, 8);
             count.expected += 1;
-            for (key, sealed) in entries {
+            for (key, len) in entries {
                 store.live.retain(|e| e.key != key);
-                let len = sealed.len() as u32;
                 store.live.push(Entry { key, unit: *start, len });
             }
         }
@@ -334,6 +335,62 @@ fn collect<F: Flash>(
     let oldest = store.window.front().map_or(0, |s| s.seq);
     store.live.retain(|e| e.len > 0 || e.unit.seq > oldest);
     Ok(())
+}
+
+/// A unit's number at the front, and its keys with their lengths.
+type Skimmed = (u64, Vec<(u8, u32)>);
+
+/// The number at the front of the unit at `start`, and its keys with their lengths; with
+/// `check`, only if all of it is whole. The payload of a unit of one entry is not read else:
+/// a live one is checked when it is opened.
+fn skim<F: Flash>(
+    store: &mut TokenStore<F>,
+    start: Place,
+    check: bool,
+) -> Result<Option<Skimmed>, FlashError> {
+    if !check && let Some(skimmed) = skim_single(store, start)? {
+        return Ok(skimmed);
+    }
+    let Some(payload) = store.read_unit(start)? else { return Ok(None) };
+    Ok(entries(&payload).map(|(mark, entries)| {
+        (mark, entries.map(|(key, sealed)| (key, sealed.len() as u32)).collect())
+    }))
+}
+
+/// The same for a unit that has one entry, without reading what is sealed; `Some(None)` if
+/// the unit is not whole, `None` if it has to be read to tell.
+fn skim_single<F: Flash>(
+    store: &mut TokenStore<F>,
+    start: Place,
+) -> Result<Option<Option<Skimmed>>, FlashError> {
+    let mut front = [0; 16];
+    let (mut at, mut total) = (start, 0);
+    loop {
+        let Some(part) = store.log.part(at)?.filter(|part| part.first == (at == start)) else {
+            return Ok(Some(None));
+        };
+        if part.first {
+            store.log.peek(at, &part, &mut front)?;
+        }
+        total += part.len as usize;
+        at = store.log.after(at, &part);
+        if part.last {
+            break;
+        }
+        if store.log.is_end(at) {
+            match following(&store.window, at.index) {
+                Some(place) => at = place,
+                None => return Ok(Some(None)),
+            }
+        }
+    }
+    let mut rest = front.as_slice();
+    let single = take_varint(&mut rest).and_then(|mark| {
+        let (key, mut rest) = rest.split_first()?;
+        let len = u32::try_from(take_varint(&mut rest)?).ok()?;
+        (front.len() - rest.len() + len as usize == total).then(|| (mark, vec![(*key, len)]))
+    });
+    Ok(single.map(Some))
 }
 
 /// The number that the next commit should have, of which segments and commits tell the low
@@ -371,11 +428,11 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
     let mut unlocked = None;
     let mut whole = 0;
     for key in [STORE_KEY, SPARE_KEY] {
-        let Some(entry) = store.entry(key) else { continue };
+        let Some(entry) = store.entry(key).filter(|_| unlocked.is_none()) else { continue };
         match store.sealed(entry) {
             Ok(wrapped) => {
                 whole += 1;
-                unlocked = unlocked.or(store.outer.unwrap(&wrapped, &ad));
+                unlocked = store.outer.unwrap(&wrapped, &ad);
             }
             Err(StoreError::Flash(error)) => return Err(error.into()),
             Err(_) => {}
