@@ -32,7 +32,7 @@ use crate::{
     owner::{Account, OwnerId, OwnerRule},
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
-    wire::{Metadata, OAuthError, Trouble, form},
+    wire::{Metadata, OAuthError, Trouble, form, server_date},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -50,6 +50,9 @@ use tokens::Tokens;
 
 /// How often an unusable clock is looked at again.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
+
+/// How far our clock and a server's may differ and still confirm each other.
+const CONFIRMING: Duration = Duration::from_secs(300);
 
 /// Events that nobody fetches are dropped beyond this many, oldest first.
 const MAX_EVENTS: usize = 256;
@@ -235,6 +238,8 @@ pub struct Session {
     sends: VecDeque<(RequestId, Request)>,
     metadata_to_save: bool,
     runtime_saved: Option<PendingSignIn>,
+    /// The last date on which our clock and a server's agreed.
+    confirmed: Option<Wall>,
     events: VecDeque<Event>,
     now: Now,
 }
@@ -246,9 +251,11 @@ impl Session {
     pub fn new(config: SessionConfig, stored: Stored, seed: u64, now: Now) -> Self {
         let mut rng = Rng::with_seed(seed);
         let record = stored.record.unwrap_or_default();
-        let power_back = now.boot < Boot::new(POWER_BACK);
+        // A person who stands before a new device does not wait for a fleet.
+        let power_back = now.boot < Boot::new(POWER_BACK) && record.grant.is_some();
         let spread = if power_back { POWER_BACK_SPREAD } else { Duration::ZERO };
         let start = now.boot + crate::backoff::spread(spread, &mut rng);
+        let runtime_saved = stored.pending.clone();
         let mut session = Self {
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
@@ -268,7 +275,8 @@ impl Session {
             in_flight: BTreeMap::new(),
             sends: VecDeque::new(),
             metadata_to_save: false,
-            runtime_saved: None,
+            runtime_saved,
+            confirmed: None,
             events: VecDeque::new(),
             now,
         };
@@ -286,6 +294,7 @@ impl Session {
     /// The exchange `id` ended. An `id` that is not under way is ignored.
     pub fn handle_outcome(&mut self, id: RequestId, outcome: &Outcome, now: Now) {
         self.now = now;
+        self.confirm_clock(outcome);
         match self.in_flight.remove(&id) {
             Some(Activity::Discovery) => self.discovery_heard(outcome),
             Some(Activity::Code) => self.code_heard(outcome),
@@ -485,8 +494,19 @@ impl Session {
         if let Some(candidate) = &self.candidate {
             record.grant = Some(candidate.grant.clone());
         }
-        record.seen = self.gate.usable(self.now).or(record.seen);
+        record.seen = self.confirmed.or(record.seen);
         record
+    }
+
+    /// The floor for later starts is raised by dates only that a server agrees with: one wild jump
+    /// of the clock must not make every right date after it look too early.
+    fn confirm_clock(&mut self, outcome: &Outcome) {
+        let Some((wall, date)) = self.gate.usable(self.now).zip(server_date(outcome)) else {
+            return;
+        };
+        if wall.since_epoch().abs_diff(date.since_epoch()) <= CONFIRMING {
+            self.confirmed = Some(wall);
+        }
     }
 
     /// Queues a form POST to the issuer with the client's authentication.

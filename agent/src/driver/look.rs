@@ -135,7 +135,10 @@ impl Driver {
         let waits = self.stocked_since.map(|since| self.now.boot.since(since).as_secs());
         let delivery = self.delivery.as_ref();
         let counts = delivery.map(|delivery| delivery.counts()).unwrap_or_default();
-        let held = delivery.and_then(|delivery| delivery.held());
+        let nobody = self.session.grant().status != GrantStatus::Held;
+        let held = delivery
+            .and_then(|delivery| delivery.held().or(nobody.then_some(Hold::SignIn)))
+            .filter(|_| self.records() > 0);
         status::Delivery {
             status: match delivery {
                 None => "off",

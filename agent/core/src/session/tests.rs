@@ -510,6 +510,37 @@ fn invariant_6_a_step_of_the_wall_clock_moves_no_deadline() {
 }
 
 #[test]
+fn invariant_6_the_floor_rises_with_dates_that_a_server_agrees_with_only() {
+    let date = ("date".to_string(), "Fri, 15 Jan 2027 08:00:00 GMT".to_string());
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    for (jump, confirmed) in [(Duration::ZERO, true), (years, false)] {
+        let mut rig = Rig::fresh();
+        rig.answer(&json(200, CODE));
+        rig.pass(5);
+        rig.now.wall = rig.now.wall.map(|wall| wall + jump);
+        let Outcome::Reply(mut reply) = tokens("anna", "rt-1") else { panic!("a reply") };
+        reply.headers.push(date.clone());
+        rig.answer(&Outcome::Reply(reply));
+        assert_eq!(rig.kept().seen.is_some(), confirmed);
+        let mut after =
+            Rig::at(config(), Stored { record: Some(rig.kept()), ..Stored::default() }, at(600));
+        after.drain();
+        assert!(!after.session.faults().has(Fault::ClockUnusable), "the right date is believed");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_sign_in_that_ran_out_is_removed() {
+    let mut rig = Rig::fresh();
+    rig.answer(&json(200, CODE));
+    let pending = rig.session.pending_sign_in().cloned();
+    let stored = Stored { pending, ..Stored::default() };
+    let mut session = Session::new(config(), stored, 7, at(10_000));
+    assert_eq!(session.poll_runtime(), Some(None));
+    assert_eq!(session.poll_runtime(), None);
+}
+
+#[test]
 fn invariant_7_no_debug_output_and_no_event_carries_a_secret() {
     let mut rig = Rig::fresh();
     rig.answer(&json(200, CODE));
