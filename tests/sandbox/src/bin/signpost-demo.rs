@@ -65,8 +65,6 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
     written.map_err(|why| format!("{}: {why}", file.display()))?;
     let loaded = load(&Sources::file(&file)).map_err(|why| format!("configuration: {why}"))?;
     let interrupted = terminated().map_err(|why| format!("signals: {why}"))?;
-    let _ = io::stdout().write_all(welcome(&sandbox, arguments.approve).as_bytes());
-
     let mut outcome = Ok(());
     let shutdown = async {
         if arguments.approve {
@@ -75,19 +73,20 @@ async fn demo(arguments: &Arguments) -> Result<(), String> {
                 () = interrupted => Err("interrupted".to_owned()),
             };
         } else {
-            interrupted.await;
+            tokio::select! {
+                () = narrate(&sandbox) => {}
+                () = interrupted => {}
+            }
         }
     };
     run(&loaded, shutdown).await.map_err(|why| format!("agent: {why}"))?;
     if outcome.is_ok() && arguments.approve {
         let totals = sandbox.totals();
         let records = totals.logs + totals.metrics + totals.traces;
-        let _ = writeln!(
-            io::stdout(),
-            "Signed in as {} and delivered {records} records in {} requests.",
-            arguments.account,
-            totals.requests
-        );
+        say(&format!(
+            "Signed in as {} and delivered {records} records in the first {} requests.",
+            arguments.account, totals.requests
+        ));
     }
     outcome
 }
@@ -129,17 +128,21 @@ socket = "{home}/control.sock"
     toml
 }
 
-fn welcome(sandbox: &Sandbox, approves: bool) -> String {
-    let live = sandbox.telemetry_url();
-    if approves {
-        return format!("Approving by itself; telemetry arrives at {live}\n");
-    }
-    format!(
-        "A pretended device starts below. In this machine's browser:\n\
-         \n  approve it at        {}/device\n  see its telemetry at {live}\n\
-         \nCtrl-C ends it and leaves nothing behind.\n\n",
-        sandbox.issuer_url()
-    )
+/// Says what to do and what happens, below the panel; never ends.
+async fn narrate(sandbox: &Sandbox) {
+    let page = format!("{}/device", sandbox.issuer_url());
+    let has_code = |sandbox: &Sandbox| !sandbox.pending_codes().is_empty();
+    sandbox.wait_until(Duration::MAX, has_code).await;
+    say(&format!("Approve it at {page} in a browser of this machine. Ctrl-C ends the demo."));
+    let delivered = |sandbox: &Sandbox| sandbox.totals().requests > 0;
+    sandbox.wait_until(Duration::MAX, delivered).await;
+    say(&format!("Telemetry is arriving: see it at {}", sandbox.telemetry_url()));
+    std::future::pending().await
+}
+
+fn say(line: &str) {
+    // The demo goes on without somebody who reads.
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Waits for the code, approves it, and waits for the first batch; says how far it came if not.

@@ -334,6 +334,22 @@ async fn a_closed_server_refuses_and_comes_back_at_the_same_address() {
 }
 
 #[tokio::test]
+async fn a_closing_server_cuts_what_is_under_way() {
+    let sandbox = Sandbox::start(quick()).await.unwrap();
+    let device = Device::at(&sandbox);
+    let access = device.sign_in(&sandbox, "anna").await.text("access_token");
+    sandbox.set_fault(Endpoint::Logs, Fault::Hang { processed: false }, 1);
+    let request = device.telemetry("/v1/logs").bearer_auth(&access);
+    let close = async {
+        let hangs = |sandbox: &Sandbox| sandbox.count(Endpoint::Logs) == 1;
+        assert!(sandbox.wait_until(Duration::from_secs(5), hangs).await);
+        sandbox.set_open(Service::Telemetry, false).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(request.send(), close);
+    assert!(!answer.unwrap_err().is_timeout());
+}
+
+#[tokio::test]
 async fn a_stopped_sandbox_gives_its_ports_back() {
     let first = Sandbox::start(quick()).await.unwrap();
     let device = Device::at(&first);
