@@ -79,7 +79,7 @@ mod tokens;
 
 use core::fmt;
 
-use signpost_hal::flash::{FlashError, FlashErrorKind};
+use signpost_hal::flash::{Flash, FlashError, FlashErrorKind};
 
 pub use seal::{Entropy, OuterKeys, QueueKey, SealKey};
 pub use spool::{
@@ -87,6 +87,27 @@ pub use spool::{
 };
 pub use stream::{QueueWriter, RecordReader, RecordWriter};
 pub use tokens::{Opened, TokenStore};
+
+/// Makes a medium blank whose content was set aside or is not wanted: a partition or chip
+/// that cannot be renamed as a file can. Erases all of it, or fills it with zeros.
+///
+/// # Errors
+/// What the medium says; then clear it again.
+pub fn clear<F: Flash>(mut flash: F) -> Result<(), FlashError> {
+    let geometry = flash.geometry();
+    let zeros = alloc::vec![0; geometry.program_unit() as usize];
+    for unit in 0..geometry.units() {
+        if !geometry.overwrites() {
+            flash.erase(unit)?;
+            continue;
+        }
+        let from = unit * geometry.erase_unit();
+        for at in (from..from + geometry.erase_unit()).step_by(zeros.len()) {
+            flash.program(at, &zeros)?;
+        }
+    }
+    flash.sync()
+}
 
 /// Why a store did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,14 +14,14 @@ use signpost_hal::flash::{Flash, FlashError};
 use zeroize::Zeroizing;
 
 use crate::crc::Crc;
-use crate::log::{
-    Header, Kind, Log, Part, Place, QueueSegment, VERSION, push_varint, take_varint, varint_len,
-};
+use crate::log::{Header, Kind, Log, Part, Place, QueueSegment, VERSION, push_varint, varint_len};
 use crate::seal::{Entropy, QueueKey, SEALING};
 use crate::{OpenError, StoreError};
 
 mod ledger;
 mod mount;
+mod pool;
+mod read;
 
 /// Queues that a spool can have at a time.
 pub const MAX_QUEUES: usize = 16;
@@ -419,17 +419,6 @@ impl<F: Flash> Spool<F> {
         })
     }
 
-    /// Segments that records can take, those of other drained queues included.
-    fn available(&self, slot: Option<usize>) -> usize {
-        let free = self.owner.iter().filter(|&&owner| owner == FREE).count();
-        let drained = |&&owner: &&u8| {
-            let owner = usize::from(owner);
-            Some(owner) != slot
-                && self.queues.get(owner).and_then(Option::as_ref).is_some_and(Queue::is_drained)
-        };
-        (free + self.owner.iter().filter(drained).count()).saturating_sub(1)
-    }
-
     /// Checks that `units` fit, in `slot` or in a new queue.
     fn check_room(&self, slot: Option<usize>, units: &[&[&[u8]]]) -> Result<(), StoreError> {
         let mut head = slot.and_then(|slot| self.queues[slot].as_ref()).and_then(|q| q.head);
@@ -440,24 +429,6 @@ impl<F: Flash> Spool<F> {
             head = Some(Place { offset: lay.end, index: 0, seq: 0 });
         }
         if needed > self.available(slot) { Err(StoreError::Full) } else { Ok(()) }
-    }
-
-    /// Takes their segments from queues other than `slot` that have no records, until
-    /// `count` segments are free.
-    fn take_from_drained(&mut self, slot: Option<usize>, count: usize) {
-        for other in 0..self.queues.len() {
-            if self.owner.iter().filter(|&&owner| owner == FREE).count() >= count {
-                break;
-            }
-            if Some(other) == slot {
-                continue;
-            }
-            if let Some(queue) = self.queues[other].as_mut().filter(|q| q.is_drained()) {
-                queue.head = None;
-                let of_it = |owner: &&mut u8| usize::from(**owner) == other;
-                self.owner.iter_mut().filter(of_it).for_each(|owner| *owner = FREE);
-            }
-        }
     }
 
     fn append_unit(
@@ -502,81 +473,6 @@ impl<F: Flash> Spool<F> {
         Ok(())
     }
 
-    /// Free segments with headers for a unit of the given kind; the least erased ones, in
-    /// the order of the ring.
-    fn pick(
-        &mut self,
-        slot: Option<usize>,
-        count: usize,
-        kind: impl Fn(usize) -> Kind,
-    ) -> Result<Vec<(u16, Header)>, StoreError> {
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        self.take_from_drained(slot, count);
-        let all = self.log.count();
-        let mut free: Vec<(u32, u16)> = Vec::new();
-        let mut least = u32::MAX;
-        for step in 1..=all {
-            let index = (self.last + step) % all;
-            let mut erases = 0;
-            if !self.log.overwrites() {
-                // A header that cannot be read stands for the fewest erases there are.
-                erases = self.log.header(index)?.map_or(0, |header| header.erases.max(1));
-                if erases > 0 {
-                    least = least.min(erases);
-                }
-            }
-            if self.owner[usize::from(index)] == FREE {
-                free.push((erases, index));
-            }
-        }
-        let unknown = if least == u32::MAX { 0 } else { least - 1 };
-        for (erases, _) in &mut free {
-            if *erases == 0 {
-                *erases = unknown;
-            }
-        }
-        free.sort_by_key(|(erases, _)| *erases);
-        if free.len() < count {
-            return Err(StoreError::Full);
-        }
-        let mut picked = Vec::with_capacity(count);
-        for (number, (erases, index)) in free.into_iter().take(count).enumerate() {
-            let seq = self.seq.checked_add(1 + number as u32).ok_or(StoreError::Full)?;
-            let erases = if self.log.overwrites() { 0 } else { erases.saturating_add(1) };
-            let header = Header {
-                kind: kind(number),
-                store: self.log.store(),
-                seq,
-                back: 0,
-                commit: 0,
-                erases,
-            };
-            picked.push((index, header));
-        }
-        Ok(picked)
-    }
-
-    /// Erases what is fresh, writes one unit and syncs.
-    fn write(
-        &mut self,
-        head: Option<Place>,
-        fresh: &[(u16, Header)],
-        multi: bool,
-        payload: &[u8],
-    ) -> Result<Place, StoreError> {
-        for (index, header) in fresh {
-            self.log.erase(*index)?;
-            self.seq = header.seq;
-            self.seqs[usize::from(*index)] = header.seq;
-            self.last = *index;
-        }
-        let end = self.log.write(head, fresh, multi, payload)?;
-        self.log.sync()?;
-        Ok(end)
-    }
-
     fn seal(&mut self, key: &QueueKey, ad: &[u8], records: &[&[u8]], out: &mut Vec<u8>) {
         if let [record] = records {
             return key.seal(record, ad, &mut self.entropy, out);
@@ -587,98 +483,6 @@ impl<F: Flash> Spool<F> {
             plain.extend(*record);
         }
         key.seal(&plain, ad, &mut self.entropy, out);
-    }
-
-    /// The unit that holds record `wanted`, and the number of its first record.
-    fn read_unit(
-        &mut self,
-        slot: usize,
-        key: &QueueKey,
-        wanted: u64,
-    ) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
-        let (first, count, place) = self.find(slot, wanted)?;
-        let queue = self.queue(slot)?;
-        let (name, birth) = (queue.name, queue.birth);
-        let next = (first + count).min(queue.next);
-        let chain = self.chain(slot);
-        let mut payload = Vec::new();
-        let seqs = &self.seqs;
-        let unit = self.log.unit(
-            place,
-            |_, index| Ok(following(&chain, seqs, index)),
-            |piece| payload.extend(piece),
-        )?;
-        let Some(unit) = unit else {
-            return Err(StoreError::DamagedRecords { first: wanted, next });
-        };
-        let sealed = if unit.multi { payload.get(COUNT..).unwrap_or_default() } else { &payload };
-        let ad = unit_data(&self.log.store(), name, birth, first);
-        let unreadable = StoreError::Unreadable { first: wanted, next };
-        let plain = key.open(sealed, &ad).ok_or(unreadable)?;
-        self.mark = Some((slot as u8, first, place));
-        if !unit.multi {
-            return Ok((first, vec![plain.to_vec()]));
-        }
-        let records = split(&plain).filter(|records| records.len() as u64 == count);
-        records.map(|records| (first, records)).ok_or(unreadable)
-    }
-
-    /// The unit that holds record `wanted`: its first record, how many it has, where it begins.
-    fn find(&mut self, slot: usize, wanted: u64) -> Result<(u64, u64, Place), StoreError> {
-        let chain = self.chain(slot);
-        let end = self.queue(slot)?.next;
-        let marked = self.mark.filter(|(of, seq, place)| {
-            usize::from(*of) == slot
-                && *seq <= wanted
-                && usize::from(self.owner[usize::from(place.index)]) == slot
-                && self.seqs[usize::from(place.index)] == place.seq
-        });
-        let mut n = marked
-            .and_then(|(_, _, place)| chain.iter().position(|index| *index == place.index))
-            .unwrap_or(0);
-        let mut from = marked.map(|(_, seq, place)| (seq, place));
-        // The last segment that begins at or before the wanted record.
-        while let Some(index) = chain.get(n + 1) {
-            match self.first_of(*index)? {
-                Some(begins) if begins > wanted => break,
-                Some(_) | None => {
-                    n += 1;
-                    from = None;
-                }
-            }
-        }
-        let Some(&index) = chain.get(n) else {
-            return Err(StoreError::DamagedRecords { first: wanted, next: end });
-        };
-        let bound = match chain.get(n + 1) {
-            Some(index) => self.first_of(*index)?.unwrap_or(end),
-            None => end,
-        };
-        let damaged = StoreError::DamagedRecords { first: wanted, next: bound.max(wanted + 1) };
-        let (mut seq, mut place) = match from {
-            Some(from) => from,
-            None => {
-                let first = self.first_of(index)?.ok_or(damaged)?;
-                let start =
-                    Place { index, seq: self.seqs[usize::from(index)], offset: queue_header_len() };
-                (first, start)
-            }
-        };
-        if seq > wanted {
-            // A segment before this one is missing.
-            return Err(StoreError::DamagedRecords { first: wanted, next: seq.min(end) });
-        }
-        loop {
-            let part = self.log.part(place)?.ok_or(damaged)?;
-            if part.first {
-                let count = count_in(&mut self.log, place, &part)?.ok_or(damaged)?;
-                if wanted < seq + count {
-                    return Ok((seq, count, place));
-                }
-                seq += count;
-            }
-            place = self.log.after(place, &part);
-        }
     }
 }
 
@@ -767,17 +571,6 @@ fn unit_len(records: &[&[u8]]) -> usize {
             COUNT + plain + SEALING
         }
     }
-}
-
-fn split(mut plain: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut records = Vec::new();
-    while !plain.is_empty() {
-        let len = usize::try_from(take_varint(&mut plain)?).ok()?;
-        let (record, rest) = plain.split_at_checked(len)?;
-        records.push(record.to_vec());
-        plain = rest;
-    }
-    Some(records)
 }
 
 fn unit_data(store: &[u8; 8], name: QueueName, birth: u32, first: u64) -> Vec<u8> {

@@ -46,7 +46,7 @@ fn tokens_on_nor() {
     drop(store);
     let read = flash.counters().read - before.read;
     println!("bytes read at mount {read}");
-    assert!(read <= 16 << 10);
+    assert!(read <= 22 << 10);
 }
 
 #[test]

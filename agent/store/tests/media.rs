@@ -102,6 +102,41 @@ fn whatever_is_in_the_file_opens_or_is_set_aside() {
     assert_eq!(other, OpenError::Garbage);
     let (store, fresh) = tokens(&path).unwrap();
     assert!(!fresh && store.keys().count() == 3);
+    drop(store);
+    signpost_store::clear(FileFlash::open(&path, SIZE).unwrap()).unwrap();
+    assert!(tokens(&path).unwrap().1);
+}
+
+#[test]
+fn a_writer_shows_nothing_without_its_commit() {
+    use embedded_io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = tokens(&folder.path().join("tokens.flash")).unwrap();
+    store.writer(1).write_all(b"never committed").unwrap();
+    assert!(store.reader(1).unwrap().is_none());
+    let mut writer = store.writer(1);
+    writer.write_all(b"in two ").unwrap();
+    writer.write_all(b"pieces").unwrap();
+    writer.commit().unwrap();
+    let mut read = [0; 13];
+    store.reader(1).unwrap().unwrap().read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"in two pieces");
+    let flash = FileFlash::open(&folder.path().join("spool.flash"), SIZE).unwrap();
+    let (mut spool, _) = Spool::open(flash, Chance(1).entropy()).unwrap();
+    let (queue, key) = (QueueName([1; 20]), QueueKey::from_bytes([2; 32]));
+    spool.writer(queue, &key).write_all(b"never committed").unwrap();
+    assert_eq!(spool.queues().count(), 0);
+    let mut writer = spool.writer(queue, &key);
+    writer.write_all(b"record").unwrap();
+    assert_eq!(writer.commit(), Ok(0));
+    assert_eq!(spool.read(queue, &key, 0, 1, 1).unwrap(), vec![(0, b"record".to_vec())]);
+}
+
+#[test]
+fn stores_can_move_to_a_thread_of_their_own() {
+    fn check<T: Send>() {}
+    check::<TokenStore<FileFlash>>();
+    check::<Spool<FileFlash>>();
 }
 
 #[test]

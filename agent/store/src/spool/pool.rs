@@ -1,0 +1,115 @@
+//! The pool: which segments are free, which come next, and filling them.
+
+use alloc::vec::Vec;
+
+use signpost_hal::flash::Flash;
+
+use super::{FREE, Queue, Spool};
+use crate::StoreError;
+use crate::log::{Header, Kind, Place};
+
+impl<F: Flash> Spool<F> {
+    /// Segments that records can take, those of other drained queues included.
+    pub(super) fn available(&self, slot: Option<usize>) -> usize {
+        let free = self.owner.iter().filter(|&&owner| owner == FREE).count();
+        let drained = |&&owner: &&u8| {
+            let owner = usize::from(owner);
+            Some(owner) != slot
+                && self.queues.get(owner).and_then(Option::as_ref).is_some_and(Queue::is_drained)
+        };
+        (free + self.owner.iter().filter(drained).count()).saturating_sub(1)
+    }
+
+    /// Takes their segments from queues other than `slot` that have no records, until
+    /// `count` segments are free.
+    pub(super) fn take_from_drained(&mut self, slot: Option<usize>, count: usize) {
+        for other in 0..self.queues.len() {
+            if self.owner.iter().filter(|&&owner| owner == FREE).count() >= count {
+                break;
+            }
+            if Some(other) == slot {
+                continue;
+            }
+            if let Some(queue) = self.queues[other].as_mut().filter(|q| q.is_drained()) {
+                queue.head = None;
+                let of_it = |owner: &&mut u8| usize::from(**owner) == other;
+                self.owner.iter_mut().filter(of_it).for_each(|owner| *owner = FREE);
+            }
+        }
+    }
+
+    /// Free segments with headers for a unit of the given kind; the least erased ones, in
+    /// the order of the ring.
+    pub(super) fn pick(
+        &mut self,
+        slot: Option<usize>,
+        count: usize,
+        kind: impl Fn(usize) -> Kind,
+    ) -> Result<Vec<(u16, Header)>, StoreError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.take_from_drained(slot, count);
+        let all = self.log.count();
+        let mut free: Vec<(u32, u16)> = Vec::new();
+        let mut least = u32::MAX;
+        for step in 1..=all {
+            let index = (self.last + step) % all;
+            let mut erases = 0;
+            if !self.log.overwrites() {
+                // A header that cannot be read stands for the fewest erases there are.
+                erases = self.log.header(index)?.map_or(0, |header| header.erases.max(1));
+                if erases > 0 {
+                    least = least.min(erases);
+                }
+            }
+            if self.owner[usize::from(index)] == FREE {
+                free.push((erases, index));
+            }
+        }
+        let unknown = if least == u32::MAX { 0 } else { least - 1 };
+        for (erases, _) in &mut free {
+            if *erases == 0 {
+                *erases = unknown;
+            }
+        }
+        free.sort_by_key(|(erases, _)| *erases);
+        if free.len() < count {
+            return Err(StoreError::Full);
+        }
+        let mut picked = Vec::with_capacity(count);
+        for (number, (erases, index)) in free.into_iter().take(count).enumerate() {
+            let seq = self.seq.checked_add(1 + number as u32).ok_or(StoreError::Full)?;
+            let erases = if self.log.overwrites() { 0 } else { erases.saturating_add(1) };
+            let header = Header {
+                kind: kind(number),
+                store: self.log.store(),
+                seq,
+                back: 0,
+                commit: 0,
+                erases,
+            };
+            picked.push((index, header));
+        }
+        Ok(picked)
+    }
+
+    /// Erases what is fresh, writes one unit and syncs.
+    pub(super) fn write(
+        &mut self,
+        head: Option<Place>,
+        fresh: &[(u16, Header)],
+        multi: bool,
+        payload: &[u8],
+    ) -> Result<Place, StoreError> {
+        for (index, header) in fresh {
+            self.log.erase(*index)?;
+            self.seq = header.seq;
+            self.seqs[usize::from(*index)] = header.seq;
+            self.last = *index;
+        }
+        let end = self.log.write(head, fresh, multi, payload)?;
+        self.log.sync()?;
+        Ok(end)
+    }
+}
