@@ -17,8 +17,8 @@ use super::exit::{Exit, Failure};
 use super::output::{self, harmless};
 use super::status::look;
 
-/// Between two looks at the agent; the countdown is in seconds.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at the agent.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
