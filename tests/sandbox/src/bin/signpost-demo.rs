@@ -133,6 +133,8 @@ async fn narrate(sandbox: &Sandbox) {
     let page = format!("{}/device", sandbox.issuer_url());
     let has_code = |sandbox: &Sandbox| !sandbox.pending_codes().is_empty();
     sandbox.wait_until(Duration::MAX, has_code).await;
+    // The panel takes its rows first; a line printed before that scrolls away.
+    sandbox.wait_until(Duration::from_millis(500), |_| false).await;
     say(&format!("Approve it at {page} in a browser of this machine. Ctrl-C ends the demo."));
     let delivered = |sandbox: &Sandbox| sandbox.totals().requests > 0;
     sandbox.wait_until(Duration::MAX, delivered).await;

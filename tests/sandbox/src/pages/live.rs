@@ -163,7 +163,7 @@ fn title(metric: &str) -> String {
         .into_iter()
         .find_map(|prefix| metric.strip_prefix(prefix))
         .unwrap_or(metric);
-    let mut words = short.replace(['.', '_'], " ");
+    let mut words = short.replace(".linux.", ".").replace(['.', '_'], " ");
     if let Some(first) = words.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -213,7 +213,7 @@ fn span(seconds: f64) -> String {
     let minutes = (seconds / 60.0) as u64;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes:02} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes:02} m"),
         (days, hours, _) => format!("{days} d {hours} h"),
     }
 }
@@ -235,4 +235,33 @@ fn grade(level: &str) -> &'static str {
 fn short(level: &str) -> String {
     let shown: String = level.chars().take(12).collect();
     if shown.is_empty() { "log".to_owned() } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: f64, unit: &str, metric: &str) -> String {
+        let (value, unit) = readable(value, unit, metric);
+        format!("{value} {unit}").trim_end().to_owned()
+    }
+
+    #[test]
+    fn values_read_as_people_say_them() {
+        assert_eq!(read(412e6, "By", "system.memory.usage"), "393 MiB");
+        assert_eq!(read(0.287, "1", "system.cpu.utilization"), "28.7 %");
+        assert_eq!(read(51.25, "Cel", "hw.temperature"), "51.2 °C");
+        assert_eq!(read(3725.0, "s", "system.uptime"), "1 h 02 m");
+        assert_eq!(read(200_000.0, "s", "system.uptime"), "2 d 7 h");
+        assert_eq!(read(3.0, "{record}", "signpost.spool.records"), "3 record");
+        assert_eq!(read(-1.5, "1", "x"), "-1.50");
+    }
+
+    #[test]
+    fn metrics_read_as_people_say_them() {
+        assert_eq!(title("system.cpu.utilization"), "CPU utilization");
+        assert_eq!(title("system.memory.linux.available"), "Memory available");
+        assert_eq!(title("ünicode"), "ünicode");
+        assert_eq!(title(""), "");
+    }
 }

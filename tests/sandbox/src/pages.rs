@@ -13,9 +13,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::reply::Reply;
 use crate::sandbox::World;
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("live.js");
-const ICON: &str = include_str!("icon.svg");
+const STYLE: &str = include_str!("pages/style.css");
+const SCRIPT: &str = include_str!("pages/live.js");
+const ICON: &str = include_str!("pages/icon.svg");
 
 /// Style, script and icon, which every page links to.
 pub(crate) fn assets() -> Router<Arc<World>> {
