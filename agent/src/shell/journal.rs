@@ -257,8 +257,7 @@ mod tests {
         let heard = Heard::default();
         let subscriber = Registry::default().with(Ours(level)).with(heard.clone());
         tracing::subscriber::with_default(subscriber, say);
-        let lines = heard.0.lock().unwrap().clone();
-        lines
+        heard.0.lock().unwrap().clone()
     }
 
     #[test]

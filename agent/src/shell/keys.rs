@@ -240,3 +240,109 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    struct Board(tempfile::TempDir);
+
+    impl Board {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        /// The keys of `"auto"`, with credentials or without.
+        fn auto(&self, credentials: bool) -> Result<Vec<[u8; KEY]>, KeyError> {
+            let places = Places {
+                credentials: credentials.then(|| self.path("credentials")),
+                state: None,
+                tokens: &self.path("state/tokens.flash"),
+            };
+            let mut all = Vec::new();
+            places.read(&KeySource::Auto, &mut all)?;
+            Ok(all.iter().map(|key| **key).collect())
+        }
+
+        fn give_credential(&self, byte: u8) {
+            fs::create_dir_all(self.path("credentials")).unwrap();
+            files::replace(&self.path("credentials/signpost.key"), &[byte; KEY], false).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_and_for_this_user_alone() {
+        let board = Board::new();
+        let first = board.auto(false).unwrap();
+        assert_eq!(board.auto(false).unwrap(), first);
+        assert_ne!(first, [[0; KEY]]);
+        let mode = |path| fs::metadata(board.path(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("state"), mode("state/signpost.key")), (0o700, 0o600));
+        assert_ne!(Board::new().auto(false).unwrap(), first, "another board, another key");
+    }
+
+    #[test]
+    fn a_credential_seals_and_an_older_key_file_still_opens() {
+        let board = Board::new();
+        let kept = board.auto(false).unwrap();
+        board.give_credential(7);
+        assert_eq!(board.auto(true).unwrap(), [[7; KEY], kept[0]]);
+        let fresh = Board::new();
+        fresh.give_credential(8);
+        assert_eq!(fresh.auto(true).unwrap(), [[8; KEY]]);
+        assert!(!fresh.path("state").exists(), "no key file beside a credential");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_right_is_told_in_one_line() {
+        let board = Board::new();
+        board.auto(false).unwrap();
+        let path = board.path("state/signpost.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let open = board.auto(false).unwrap_err();
+        assert!(matches!(open, KeyError::Mode { mode: 0o640, .. }), "{open}");
+        for length in [0, KEY - 1, KEY + 1, 100_000] {
+            files::replace(&path, &vec![1; length], false).unwrap();
+            let wrong = board.auto(false).unwrap_err();
+            assert!(matches!(wrong, KeyError::Length { .. }), "{wrong}");
+            assert!(!wrong.is_transient() && !wrong.to_string().contains('\n'), "{wrong}");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(board.auto(false), Err(KeyError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_cut_while_the_key_was_made_leaves_no_trap() {
+        let board = Board::new();
+        fs::create_dir(board.path("state")).unwrap();
+        std::os::unix::fs::symlink(board.path("victim"), board.path("state/signpost.key.new"))
+            .unwrap();
+        board.auto(false).unwrap();
+        assert!(!board.path("victim").exists(), "not written through a link");
+    }
+
+    #[test]
+    fn a_credential_that_is_not_passed_names_the_unit_line() {
+        let tokens = Path::new("/var/lib/signpost/tokens.flash");
+        let places = Places { credentials: None, state: None, tokens };
+        let error = places.credential("vault.key").unwrap_err().to_string();
+        assert!(error.contains("LoadCredentialEncrypted=vault.key"), "{error}");
+    }
+
+    #[test]
+    fn a_token_store_on_a_device_has_its_key_in_the_state_folder() {
+        let of = |state: Option<&str>| {
+            let state = state.map(PathBuf::from);
+            let tokens = Path::new("/dev/mtd3");
+            Places { credentials: None, state, tokens }.key_file()
+        };
+        assert_eq!(of(None), Path::new("/var/lib/signpost/signpost.key"));
+        assert_eq!(of(Some("/data/signpost")), Path::new("/data/signpost/signpost.key"));
+    }
+}

@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 /// How many stores that were set aside are kept.
 const KEPT_ASIDE: u32 = 3;
 
-/// Sizes that `"auto"` may come to.
-const AUTO: (u64, u64) = (128 << 10, 1 << 30);
+/// Sizes that `"auto"` may come to. A queue takes a 128th at least, and the file is filled in steps
+/// of a MiB: more would waste room on most boards, and whoever wants more says so.
+const AUTO: (u64, u64) = (128 << 10, 128 << 20);
 
 /// What the stores of `config` held.
 #[derive(Debug)]
@@ -328,3 +329,137 @@ impl fmt::Display for StoreTrouble {
 }
 
 impl std::error::Error for StoreTrouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, records::Arrival, shell::keys};
+    use signpost_core::{owner::OwnerId, session::SessionRecord, time::Boot};
+
+    fn config_in(folder: &Path) -> Config {
+        let folder = folder.display();
+        let text = format!(
+            "[issuer]\nurl = \"https://idp.example.com\"\nclient_id = \"c\"\n[store]\n\
+             tokens = {{ path = \"{folder}/deep/tokens.flash\" }}\n\
+             spool = {{ path = \"{folder}/deep/spool.flash\" }}\n"
+        );
+        let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        config::load(&config::Sources::file(file.path())).unwrap().config
+    }
+
+    fn start(config: &Config, key: u8) -> Result<(StorageThread, Found), StoreTrouble> {
+        StorageThread::start(config, &OuterKeys::new([key; 32]))
+    }
+
+    #[test]
+    fn a_tenth_of_what_is_free_within_bounds() {
+        assert_eq!(auto_size(0), 128 << 10);
+        assert_eq!(auto_size(100 << 20), 10 << 20);
+        assert_eq!(auto_size((100 << 20) + 12_345), 10 << 20, "whole steps");
+        assert_eq!(auto_size(u64::MAX), 128 << 20);
+    }
+
+    #[test]
+    fn the_size_is_chosen_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.flash");
+        let size = spool_size(&path, SpoolSize::Auto).unwrap();
+        let note = files::beside(&path, ".size");
+        assert_eq!(fs::read_to_string(&note).unwrap(), format!("{size}\n"));
+        files::replace(&note, b"1048576\n", true).unwrap();
+        assert_eq!(spool_size(&path, SpoolSize::Auto).unwrap(), 1 << 20, "as it was chosen");
+        for garbage in [&b"999999999999\n"[..], b"many", b"\xff", &[b'1'; 100]] {
+            files::replace(&note, garbage, true).unwrap();
+            assert_eq!(spool_size(&path, SpoolSize::Auto).unwrap(), size, "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_aside_is_kept_a_few_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.flash");
+        for content in ["first", "second", "third", "fourth"] {
+            files::replace(&path, content.as_bytes(), false).unwrap();
+            put_aside(&path).unwrap();
+        }
+        let kept = [1, 2, 3].map(|number| fs::read_to_string(aside(&path, number)).unwrap());
+        assert_eq!(kept, ["fourth", "third", "second"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_is_urgent_overtakes_and_the_rest_keeps_its_order() {
+        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
+        let forget = |owner| Job::Forget(OwnerId([owner; 16]), at);
+        let lanes = Lanes::default();
+        {
+            let mut queue = lanes.lock();
+            queue.other.extend([forget(1), forget(2)]);
+            queue.urgent.push_back(Job::SaveRecord(7, SessionRecord::default()));
+        }
+        assert!(matches!(lanes.next(), Some(Job::SaveRecord(7, _))));
+        for owner in [1, 2] {
+            let next = lanes.next();
+            assert!(matches!(next, Some(Job::Forget(id, _)) if id.0[0] == owner), "{next:?}");
+        }
+        lanes.close();
+        assert!(lanes.next().is_none());
+    }
+
+    #[tokio::test]
+    async fn jobs_are_done_and_the_files_are_free_after_the_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config_in(folder.path());
+        let (mut storage, found) = start(&config, 1).unwrap();
+        assert!(found.opened.record.is_none() && !found.set_aside);
+        let busy = start(&config, 1).unwrap_err();
+        assert_eq!(busy.remedy(), Remedy::OneAgent, "{busy}");
+        storage.submit(Job::SaveRecord(1, SessionRecord::default()));
+        let done = storage.done().await;
+        assert!(matches!(done.result, crate::ports::JobResult::Record(1, Ok(()))), "{done:?}");
+        storage.stop().await;
+        let (storage, found) = start(&config, 1).unwrap();
+        assert!(found.opened.record.is_some());
+        storage.stop().await;
+    }
+
+    #[tokio::test]
+    async fn invariant_3_a_store_of_another_key_is_set_aside_and_the_agent_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config_in(folder.path());
+        start(&config, 1).unwrap().0.stop().await;
+        let (storage, found) = start(&config, 2).unwrap();
+        assert!(found.set_aside);
+        storage.stop().await;
+        let path = config.store.tokens.path.as_path();
+        assert!(aside(path, 1).is_file() && path.is_file());
+        let (storage, found) = start(&config, 2).unwrap();
+        assert!(!found.set_aside, "once is enough");
+        storage.stop().await;
+    }
+
+    #[tokio::test]
+    async fn invariant_3_garbage_in_both_files_does_not_keep_the_agent_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config_in(folder.path());
+        start(&config, 1).unwrap().0.stop().await;
+        let mut garbage = vec![0; 64 << 10];
+        keys::fill(&mut garbage).unwrap();
+        for path in [&config.store.tokens.path, &config.store.spool.path] {
+            files::replace(path.as_path(), &garbage, false).unwrap();
+        }
+        let (storage, found) = start(&config, 1).unwrap();
+        assert!(found.set_aside);
+        storage.stop().await;
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        files::replace(&folder.path().join("deep"), b"a file", false).unwrap();
+        let trouble = start(&config_in(folder.path()), 1).unwrap_err();
+        assert_eq!(trouble.remedy(), Remedy::Later);
+        assert!(trouble.to_string().contains("deep/tokens.flash: "), "{trouble}");
+    }
+}

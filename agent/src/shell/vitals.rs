@@ -252,3 +252,80 @@ struct NumberDataPoint {
     #[prost(message, repeated, tag = "7")]
     attributes: Vec<KeyValue>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signpost_core::otlp::count_records;
+
+    fn status() -> Status {
+        crate::status::Status {
+            schema: 1,
+            version: String::new(),
+            device_id: String::new(),
+            generated_at: None,
+            state: "online",
+            pairing: None,
+            pairing_ended: None,
+            grant: crate::status::Grant {
+                status: "held",
+                account: None,
+                signed_in_at: None,
+                last_refresh_at: None,
+                expires_at: None,
+            },
+            clock: "usable",
+            delivery: crate::status::Delivery {
+                status: "idle",
+                reason: None,
+                records: 3,
+                bytes: 0,
+                oldest_age: None,
+                last_success_at: None,
+                dropped: 2,
+            },
+            flash: crate::status::Flash { written_today: 4096, worn: 1 },
+            faults: vec![],
+        }
+    }
+
+    #[test]
+    fn this_machine_has_vitals_and_they_are_an_export_request() {
+        let all = measure(&status(), Path::new("/tmp"));
+        let value = |name| all.iter().find(|one| one.name == name).map(|one| one.value);
+        assert!(value("process.memory.usage").unwrap() > 100_000.0);
+        assert!(value("system.uptime").unwrap() > 0.0);
+        assert!(value("system.filesystem.usage").is_some());
+        assert_eq!(value("signpost.spool.records"), Some(3.0));
+        let count = all.len() as u64;
+        let resource = Resource { attributes: vec![] };
+        let bytes = request(resource, all, &status()).encode_to_vec();
+        assert_eq!(count_records(&bytes), Ok(count));
+    }
+
+    #[test]
+    fn an_unusable_clock_dates_nothing() {
+        let date = |clock| {
+            let status = Status { clock, ..status() };
+            let all = measure(&status, Path::new("/tmp"));
+            let request = request(Resource { attributes: vec![] }, all, &status);
+            let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+            metrics[0].gauge.as_ref().unwrap().data_points[0].time_unix_nano
+        };
+        assert_eq!(date("unusable"), 0);
+        assert!(date("usable") > 1_700_000_000_000_000_000);
+    }
+
+    #[test]
+    fn temperatures_are_read_until_the_first_zone_that_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for (zone, temp, kind) in [("0", "47200\n", "cpu-thermal\n"), ("1", "no sensor", "")] {
+            let zone = folder.path().join(format!("thermal_zone{zone}"));
+            fs::create_dir(&zone).unwrap();
+            files::replace(&zone.join("temp"), temp.as_bytes(), false).unwrap();
+            files::replace(&zone.join("type"), kind.as_bytes(), false).unwrap();
+        }
+        let zones: Vec<_> = temperatures(folder.path()).collect();
+        assert_eq!(zones, [("cpu-thermal".to_owned(), 47.2)]);
+    }
+}
