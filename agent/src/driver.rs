@@ -272,7 +272,11 @@ impl Driver {
                 self.waiters.wait_for_save(caller);
             }
             Call::Accept { signal, body } => {
-                let refused = self.intake.take(caller, signal, body, self.arrival());
+                let refused = if body.len() > self.stock.max_body {
+                    Some(Answer::TooLarge)
+                } else {
+                    self.intake.take(caller, signal, body, self.arrival())
+                };
                 if let Some(answer) = refused {
                     self.answer(caller, answer);
                 }

@@ -104,6 +104,8 @@ pub enum Answer {
     Refused,
     /// Not now; worth another try after this time.
     TryLater(Duration),
+    /// More than flash takes as one record, now or later.
+    TooLarge,
     /// Flash failed.
     NotSaved,
 }
@@ -205,4 +207,6 @@ pub struct Stock {
     pub queues: Vec<(Queue, u64, u64)>,
     /// Most erases that one unit of flash has seen.
     pub worn: u32,
+    /// The longest body that the spool takes, in bytes.
+    pub max_body: usize,
 }

@@ -60,6 +60,9 @@ impl Drop for OwnerKey {
     }
 }
 
+/// What an envelope adds to its body at most, in bytes.
+pub(crate) const ENVELOPE: usize = 64;
+
 mod envelope {
     pub(super) const SIGNAL: u16 = 1;
     pub(super) const BOOT_ID: u16 = 2;
@@ -351,6 +354,10 @@ mod tests {
             let fields = reread(&sent.to_fields().expect("sets"));
             assert_eq!(Envelope::from_fields(&fields), Ok(sent));
         }
+        let ever = Duration::from_secs(u64::MAX / 1_000);
+        let arrival = Arrival { boot: Boot::new(ever), wall: Some(Wall::new(ever)), ..arrival };
+        let large = Envelope { signal: Signal::Logs, arrival, body: vec![0; 4 << 20] };
+        assert!(large.to_fields().expect("sets").to_bytes().len() <= (4 << 20) + ENVELOPE);
         assert!(Envelope::from_fields(&Fields::new()).is_err());
     }
 }

@@ -373,7 +373,8 @@ impl<F: Flash> Storage<F> {
             let stats = self.spool.stats(name_of(queue))?;
             (stats.records > 0).then_some((queue, stats.records, stats.bytes))
         });
-        Stock { queues: held.collect(), worn: self.tokens.worn() }
+        let max_body = self.spool.max_record().saturating_sub(records::ENVELOPE);
+        Stock { queues: held.collect(), worn: self.tokens.worn(), max_body }
     }
 }
 

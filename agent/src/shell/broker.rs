@@ -61,9 +61,11 @@ async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {
             "invalid_scope",
             "The issuer gives no token with these scopes.",
         ),
-        other @ (Answer::Status(_) | Answer::Done | Answer::TryLater(_) | Answer::NotSaved) => {
-            control::not_now(&other)
-        }
+        other @ (Answer::Status(_)
+        | Answer::Done
+        | Answer::TryLater(_)
+        | Answer::TooLarge
+        | Answer::NotSaved) => control::not_now(&other),
     }
 }
 

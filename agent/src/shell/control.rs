@@ -86,6 +86,7 @@ pub(super) fn not_now(answer: &Answer) -> Reply {
         | Answer::Status(_)
         | Answer::Done
         | Answer::SignInNeeded
+        | Answer::TooLarge
         | Answer::Refused => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "The agent failed.")
         }

@@ -86,6 +86,7 @@ async fn store(call: Call, memory: OwnedSemaphorePermit, desk: &Arc<Desk>) -> Re
     match stored.await {
         Ok(Answer::Done) => Ok(()),
         Ok(Answer::TryLater(after)) => Err(Refusal::Later(after)),
+        Ok(Answer::TooLarge) => Err(Refusal::TooLarge),
         Ok(Answer::NotSaved) => Err(Refusal::Later(FLASH_FAILED)),
         Ok(Answer::Token(..) | Answer::Status(_) | Answer::SignInNeeded | Answer::Refused)
         | Err(_) => Err(Refusal::Later(CROWDED)),
