@@ -178,12 +178,12 @@ impl Agent {
     /// # Errors
     /// The system's timer fails.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let mut beside = JoinSet::new();
+        let (mut served, mut measured) = (JoinSet::new(), JoinSet::new());
         if let Some(sockets) = self.sockets.take() {
-            beside.spawn(sockets.serve(self.door.clone()));
+            served.spawn(sockets.serve(self.door.clone()));
         }
         if let Some(vitals) = self.vitals.take() {
-            beside.spawn(vitals.run(Arc::clone(&self.signed_in)));
+            measured.spawn(vitals.run(Arc::clone(&self.signed_in)));
         }
         self.supervisor.ready();
         let mut shutdown = pin!(shutdown);
@@ -194,8 +194,10 @@ impl Agent {
                 happened = self.next() => self.take(happened?),
             }
         }
+        drop(measured);
         self.stop().await?;
-        drop(beside);
+        // Answers that were given still have to reach whoever asked.
+        let _ = timeout(PATIENCE, served.join_next()).await;
         Ok(())
     }
 

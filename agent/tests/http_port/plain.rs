@@ -171,6 +171,8 @@ async fn a_reply_that_is_too_large_is_not_read_to_its_end() {
     let outcome = http().exchange(form(&endless.url())).await;
     assert_eq!(outcome, Outcome::Lost(Cause::TooLarge));
     endless.heard().await;
+    let undeclared = [b"HTTP/1.1 200 OK\r\n\r\n", &[b' '; MAX_REPLY + 1][..]].concat();
+    assert_eq!(answered_with(undeclared).await, Outcome::Lost(Cause::TooLarge));
     let most = [
         format!("HTTP/1.1 200 OK\r\ncontent-length: {MAX_REPLY}\r\n\r\n").as_bytes(),
         &[b' '; MAX_REPLY],
