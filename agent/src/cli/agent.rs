@@ -80,11 +80,19 @@ pub(super) struct Agent {
 /// What it answered.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Value,
+    status: u16,
+    body: Value,
+    /// The body as it came, for programs.
+    text: String,
 }
 
 impl Answer {
+    /// As [`Answer::success`], and the body as the agent wrote it, on one line.
+    pub(super) fn success_as_text(self) -> Result<(Value, String), Failure> {
+        let text = format!("{}\n", self.text);
+        Ok((self.success()?, text))
+    }
+
     /// The body of a success; else what the agent says is wrong, with the exit code for it.
     pub(super) fn success(self) -> Result<Value, Failure> {
         if self.status == 200 {
@@ -163,7 +171,9 @@ impl Agent {
             );
             Failure::new(Exit::NotAllowed, "not_allowed", text)
         } else if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
-            self.unreachable("no agent listens there; start it (systemctl start signpost)")
+            self.unreachable(
+                "no agent listens there; start it (systemctl start signpost, or signpost run)",
+            )
         } else if kind == io::ErrorKind::TimedOut || kind == io::ErrorKind::WouldBlock {
             self.unreachable("the agent does not answer; see its journal (journalctl -u signpost)")
         } else {
@@ -185,8 +195,9 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let declared = head.headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-length"))?;
     let declared: usize = std::str::from_utf8(declared.value).ok()?.trim().parse().ok()?;
     let body = bytes[length..].get(..declared)?;
-    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
-    Some(Answer { status: head.code?, body })
+    let text = String::from_utf8(body.to_vec()).ok()?;
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).ok()? };
+    Some(Answer { status: head.code?, body, text })
 }
 
 #[cfg(test)]

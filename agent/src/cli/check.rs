@@ -50,7 +50,9 @@ fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
         Probe::new(name, Verdict::Skipped, "the agent is not running, so it cannot be asked")
     });
     for probe in own.into_iter().chain(silent) {
-        let of_agent = known.iter().find(|known| known.name == probe.name);
+        // What the configuration lacks, no agent makes up for.
+        let ours = matches!(probe.result, Verdict::Warning | Verdict::Failed);
+        let of_agent = known.iter().find(|known| known.name == probe.name && !ours);
         probes.push(of_agent.cloned().unwrap_or(probe));
     }
     probes.push(sign_out(&loaded));

@@ -107,7 +107,7 @@ impl Watch {
             let status = look(&self.agent)?;
             if let Some(ended) = ended(&self.before, &status) {
                 self.board.clear();
-                return ended;
+                return output::print(&ended?).map(|()| Exit::Done);
             }
             match sign_in(&status["pairing"]) {
                 Some(sign_in) => {
@@ -139,8 +139,8 @@ impl Watch {
     }
 }
 
-/// How it ended, if it did.
-fn ended(before: &Value, status: &Value) -> Option<Result<Exit, Failure>> {
+/// How it ended, if it did, in a sentence.
+fn ended(before: &Value, status: &Value) -> Option<Result<String, Failure>> {
     if !status["pairing"].is_null() || status["state"] == "pairing" {
         return None;
     }
@@ -148,7 +148,9 @@ fn ended(before: &Value, status: &Value) -> Option<Result<Exit, Failure>> {
     let held_before = before["grant"]["status"] == "held";
     let is_new = !held_before || grant["signed_in_at"] != before["grant"]["signed_in_at"];
     match status["pairing_ended"].as_str() {
-        Some("resumed") => Some(done("The earlier sign-in works again; no new one is needed.\n")),
+        Some("resumed") => {
+            Some(Ok("The earlier sign-in works again; no new one is needed.\n".to_owned()))
+        }
         Some(why) => {
             let exit = match why {
                 "denied" | "wrong-account" | "refused" | "bad-identity" => Exit::NotAllowed,
@@ -160,15 +162,10 @@ fn ended(before: &Value, status: &Value) -> Option<Result<Exit, Failure>> {
             let account = &grant["account"];
             let name = account["name"].as_str().or(account["subject"].as_str());
             let name = name.map(|name| format!(" as {}", harmless(name))).unwrap_or_default();
-            Some(done(&format!("Signed in{name}.\n")))
+            Some(Ok(format!("Signed in{name}.\n")))
         }
         None => None,
     }
-}
-
-fn done(text: &str) -> Result<Exit, Failure> {
-    output::print(text)?;
-    Ok(Exit::Done)
 }
 
 /// Why a sign-in ended without a grant, and what to do.
@@ -230,9 +227,11 @@ impl Board {
         if stays || !output::is_terminal() {
             return Self::Lines(None);
         }
-        match Terminal::open(Path::new("/dev/tty")) {
-            Ok(terminal) => Self::Terminal(Box::new(terminal)),
-            Err(_) => Self::Lines(None),
+        // Whoever has changed users may use the terminal, but not open it by its name.
+        let ways = ["/proc/self/fd/1", "/dev/tty"].map(Path::new);
+        match ways.into_iter().find_map(|way| Terminal::open(way).ok()) {
+            Some(terminal) => Self::Terminal(Box::new(terminal)),
+            None => Self::Lines(None),
         }
     }
 

@@ -35,11 +35,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let agent = options.control()?;
-    let status = match &arguments.wait {
+    let (status, object) = match &arguments.wait {
         Some(state) => wait(&agent, state, Duration::from_secs(arguments.timeout.into()))?,
-        None => look(&agent)?,
+        None => look_as_text(&agent)?,
     };
-    let text = if arguments.json { format!("{status}\n") } else { for_people(&status) };
+    let text = if arguments.json { object } else { for_people(&status) };
     output::print(&text)?;
     Ok(Exit::Done)
 }
@@ -49,20 +49,24 @@ pub(super) fn look(agent: &Agent) -> Result<Value, Failure> {
     agent.get("/v1/status")?.success()
 }
 
+fn look_as_text(agent: &Agent) -> Result<(Value, String), Failure> {
+    agent.get("/v1/status")?.success_as_text()
+}
+
 /// An agent that is just being started, or busy, may become reachable.
-fn wait(agent: &Agent, state: &str, most: Duration) -> Result<Value, Failure> {
+fn wait(agent: &Agent, state: &str, most: Duration) -> Result<(Value, String), Failure> {
     let until = clock::boot() + most;
     loop {
-        let found = look(agent);
+        let found = look_as_text(agent);
         match &found {
-            Ok(status) if status["state"] == state => return found,
+            Ok((status, _)) if status["state"] == state => return found,
             Err(failure) if !matches!(failure.exit, Exit::Unreachable | Exit::Later) => {
                 return found;
             }
             Ok(_) | Err(_) => {}
         }
         if clock::boot() >= until {
-            let status = found?;
+            let (status, _) = found?;
             let now = status["state"].as_str().unwrap_or_default();
             let text = format!("the state is {now}, not {state}, after {} s", most.as_secs());
             return Err(Failure::new(Exit::Later, "timeout", text));

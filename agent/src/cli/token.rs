@@ -24,11 +24,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let answer = options.tokens()?.get(&path(arguments))?.success()?;
+    let (answer, object) = options.tokens()?.get(&path(arguments))?.success_as_text()?;
     let token = answer["access_token"]
         .as_str()
         .ok_or_else(|| Failure::new(Exit::Bug, "server_error", "the agent gave no token"))?;
-    let text = if arguments.json { format!("{answer}\n") } else { format!("{token}\n") };
+    let text = if arguments.json { object } else { format!("{token}\n") };
     output::print(&text)?;
     Ok(Exit::Done)
 }

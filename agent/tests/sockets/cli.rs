@@ -1,10 +1,13 @@
 //! The command line, as scripts and people meet it.
 
 use std::io::{Read as _, Write as _};
+use std::num::NonZero;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use signpost::ports::{Answer, Call};
 use signpost::status::Status;
@@ -124,6 +127,7 @@ async fn status_is_one_object_or_plain_words() {
     let stage = Stage::set(move |_| answer_status(&shown));
     let told = run(&stage.folder, &["status", "--json"]).await;
     assert_eq!((told.code, told.out.lines().count()), (Some(0), 1));
+    assert!(told.out.starts_with("{\"schema\":1,"), "{}", told.out);
     assert_eq!((&told.json()["schema"], &told.json()["state"]), (&1.into(), &"pairing".into()));
     let told = run(&stage.folder, &["status"]).await;
     let expected = "\
@@ -230,6 +234,39 @@ async fn sign_in_shows_the_code_and_says_how_it_ended() {
         let told = run(&stage.folder, &["sign-in"]).await;
         assert_eq!((told.code, told.err.lines().count()), (Some(code), 1), "{why}");
     }
+}
+
+/// On a terminal the code stands there while it waits, and what is left is how it ended.
+#[tokio::test]
+async fn sign_in_on_a_terminal_takes_the_code_away_again() {
+    let stage = sign_in_stage(vec![before(), status("pairing"), status("pairing"), online()]);
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    unlockpt(&master).unwrap();
+    let (rows, columns) = (45, 100);
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = std::fs::OpenOptions::new().write(true).open(name).unwrap();
+    let mut command = signpost(&stage.folder, &["sign-in"]);
+    let seen = tokio::task::spawn_blocking(move || {
+        let mut child = command.stdout(slave).spawn().unwrap();
+        drop(command);
+        let (mut master, mut shown) = (std::fs::File::from(master), Vec::new());
+        // Ends with an error when the last writer has gone.
+        let _ = master.read_to_end(&mut shown);
+        (child.wait().unwrap().code(), shown)
+    });
+    let (code, shown) = seen.await.unwrap();
+    assert_eq!(code, Some(0));
+    let cells = [rows, columns].map(|it| NonZero::new(it).unwrap());
+    let mut screen = vt100::Parser::new(cells[0], cells[1], 1_000);
+    let at = shown.windows(CODE.len()).position(|it| it == CODE.as_bytes()).unwrap();
+    screen.process(&shown[..at + CODE.len()]);
+    assert!(screen.screen().contents().contains(CODE));
+    screen.process(&shown[at + CODE.len()..]);
+    let left = screen.screen().contents();
+    assert!(left.contains(&format!("Signed in as {NAME}.")), "{left}");
+    assert!(!left.contains(CODE), "{left}");
 }
 
 #[tokio::test]

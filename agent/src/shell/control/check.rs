@@ -56,14 +56,19 @@ fn weight(fault: &Fault) -> &'static str {
     }
 }
 
+/// Only while that sign-in holds does it say something of the issuer.
+fn signed_in_at(status: &Status) -> Option<&str> {
+    status.grant.signed_in_at.as_deref().filter(|_| status.state == "online")
+}
+
 fn without_fault(name: &str, status: &Status) -> (&'static str, String) {
     match name {
         "clock" => ("ok", status.clock.to_owned()),
         "flash" => ("ok", format!("{} bytes written today", status.flash.written_today)),
         "seal" => ("ok", "the stores were opened with the configured key".to_owned()),
         "panels" => ("ok", "no panel reports a failure".to_owned()),
-        "issuer" => match status.grant.last_refresh_at.as_deref() {
-            Some(at) => ("ok", format!("gave an access token at {at}")),
+        "issuer" => match status.grant.last_refresh_at.as_deref().or(signed_in_at(status)) {
+            Some(at) => ("ok", format!("gave a token at {at}")),
             None if status.pairing.is_some() => ("ok", "gave a code".to_owned()),
             None => ("skipped", "not heard from in this run".to_owned()),
         },
