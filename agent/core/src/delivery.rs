@@ -235,6 +235,8 @@ pub struct Delivery {
     not_before: Boot,
     backoff: Backoff,
     refused: Option<Generation>,
+    /// The batch that is ready waits for nothing but a token.
+    awaits_token: bool,
     actions: VecDeque<Action>,
     faults: Faults,
     counts: Counts,
@@ -266,6 +268,7 @@ impl Delivery {
             not_before: Boot::default(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
             refused: None,
+            awaits_token: false,
             actions: VecDeque::new(),
             faults: Faults::default(),
             counts: Counts::default(),
@@ -382,7 +385,10 @@ impl Delivery {
     pub fn poll_wake(&self, owner: OwnerId) -> Option<Boot> {
         let waits = match &self.step {
             Step::Idle => self.next_queue(owner).is_some(),
-            Step::Ready(_) => self.hold.is_some_and(|hold| hold != Hold::SignIn),
+            // A token comes with an event of the session; no time of day brings it.
+            Step::Ready(_) => {
+                !self.awaits_token && self.hold.is_some_and(|hold| hold != Hold::SignIn)
+            }
             Step::Settling(..) => self.hold == Some(Hold::Storage),
             Step::Reading | Step::Sending(..) => false,
         };
@@ -435,6 +441,7 @@ impl Delivery {
         token: &mut impl FnMut(&TokenKey) -> TokenAnswer,
         now: Now,
     ) -> Option<Action> {
+        self.awaits_token = false;
         let access = match token(&self.config.key) {
             // A token other than the one that was refused need not wait for the back-off.
             TokenAnswer::Ready(access)
@@ -451,7 +458,11 @@ impl Delivery {
                 self.hold(Hold::Unauthorized, Some(Duration::from_secs(60)), now);
                 None
             }
-            TokenAnswer::Ready(_) | TokenAnswer::Pending | TokenAnswer::Refused => None,
+            TokenAnswer::Pending => {
+                self.awaits_token = true;
+                None
+            }
+            TokenAnswer::Ready(_) | TokenAnswer::Refused => None,
         };
         let Some(access) = access else {
             self.step = Step::Ready(batch);

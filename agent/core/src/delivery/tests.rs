@@ -142,6 +142,19 @@ fn a_401_refreshes_once_and_holds_everything() {
 }
 
 #[test]
+fn a_token_that_is_awaited_is_no_reason_to_wake() {
+    let mut rig = Rig::new();
+    rig.send(0, 0);
+    rig.delivery.handle_outcome(&Outcome::NotSent(Cause::Connect), rig.now);
+    rig.token = TokenAnswer::Pending;
+    rig.pass(600);
+    assert_eq!(rig.poll(), None);
+    assert_eq!(rig.delivery.poll_wake(ANNA), None, "a wake-up that is overdue for ever");
+    rig.token = access(2);
+    rig.sent();
+}
+
+#[test]
 fn a_poisoned_record_is_found_by_halving_and_only_it_is_dropped() {
     for (code, reason) in [(400, DropReason::Malformed), (413, DropReason::TooLarge)] {
         let mut rig = Rig::new();
