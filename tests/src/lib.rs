@@ -1,1 +1,3 @@
-//! Placeholder until its first commit.
+//! What Signpost is tested with beside the tests themselves: the simulated [`world`].
+
+pub mod world;

@@ -1,0 +1,383 @@
+//! An authorization server in memory, at the level of HTTP values: discovery, device
+//! authorization (RFC 8628), refresh with rotation and reuse detection (RFC 9700), revocation
+//! (RFC 7009). It is always well; whatever goes wrong between it and the device is the network's.
+
+use super::clock::truth;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use fastrand::Rng;
+use signpost_core::http::{Body, Reply, Request};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The issuer's address.
+pub const ISSUER: &str = "https://idp.example";
+/// Who the device is at the issuer.
+pub(super) const CLIENT: &str = "signpost";
+/// A resource for which the issuer gives no token.
+pub(super) const FORBIDDEN_RESOURCE: &str = "https://forbidden.example";
+
+/// Every secret begins with this, so that one search finds a leak.
+pub(super) const SECRET_MARK: &str = "canary-t";
+/// Every user code begins with this.
+pub(super) const CODE_MARK: &str = "CNRY-";
+/// Every verification address holds this.
+pub(super) const ADDRESS_MARK: &str = "canary-a";
+/// Every person's name holds this.
+pub(super) const PERSON_MARK: &str = "canary-p";
+
+/// Somebody who can sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Person {
+    /// Whose device it is.
+    Anna,
+    /// Somebody else.
+    Ben,
+}
+
+impl Person {
+    /// `sub`.
+    #[must_use]
+    pub const fn subject(self) -> &'static str {
+        match self {
+            Self::Anna => "anna-canary-p",
+            Self::Ben => "ben-canary-p",
+        }
+    }
+}
+
+/// What becomes of a refresh token when it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It stays (Google).
+    None,
+    /// A new one comes, the old ones stay valid (Entra).
+    OldStaysValid,
+    /// A new one comes; using an old one ends the whole family (Auth0, oidc-provider).
+    ReuseEndsAll,
+}
+
+/// How this issuer is set up.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// See there.
+    pub rotation: Rotation,
+    /// How long a device code lives.
+    pub code_lifetime: Duration,
+    /// The interval it names; it enforces 5 s where it names none.
+    pub interval: Option<Duration>,
+    /// How often it says `slow_down` for reasons of its own, in 1,000 polls.
+    pub slow_downs: u32,
+    /// How long an access token lives.
+    pub access_lifetime: Duration,
+    /// How long a refresh token lives after its last use, where it says so.
+    pub refresh_lifetime: Option<Duration>,
+    /// Whether it says who signed in.
+    pub id_token: bool,
+    /// Whether there is a revocation endpoint.
+    pub revocation: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            rotation: Rotation::ReuseEndsAll,
+            code_lifetime: Duration::from_secs(600),
+            interval: Some(Duration::from_secs(5)),
+            slow_downs: 0,
+            access_lifetime: Duration::from_secs(3_600),
+            refresh_lifetime: None,
+            id_token: true,
+            revocation: true,
+        }
+    }
+}
+
+/// One sign-in and all tokens that came of it.
+#[derive(Debug)]
+pub struct Family {
+    /// Who approved.
+    pub person: Person,
+    /// Not revoked, not ended by reuse.
+    pub alive: bool,
+    /// Number of the newest refresh token.
+    pub newest: u32,
+}
+
+/// What the issuer knows of an access token.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Which sign-in.
+    pub family: usize,
+    /// Number of the refresh token that came with it, or stayed.
+    pub rank: u32,
+    /// Until when.
+    pub expires: Duration,
+}
+
+#[derive(Debug)]
+struct Code {
+    user_code: String,
+    expires: Duration,
+    interval: Duration,
+    polled: Option<Duration>,
+    decision: Decision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Open,
+    Approved(Person),
+    Denied,
+    /// The terminal answer was given: it is given once.
+    Over,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Issuer {
+    /// How it is set up.
+    pub policy: Policy,
+    /// All sign-ins so far.
+    pub families: Vec<Family>,
+    /// Accounts that are disabled for now.
+    pub disabled: Vec<Person>,
+    codes: BTreeMap<String, Code>,
+    refresh: BTreeMap<String, (usize, u32)>,
+    access: BTreeMap<String, Access>,
+    rng: Rng,
+    made: u64,
+}
+
+impl Issuer {
+    pub(super) fn new(policy: Policy, rng: Rng) -> Self {
+        Self {
+            policy,
+            families: Vec::new(),
+            disabled: Vec::new(),
+            codes: BTreeMap::new(),
+            refresh: BTreeMap::new(),
+            access: BTreeMap::new(),
+            rng,
+            made: 0,
+        }
+    }
+
+    /// Answers one request that arrived at `at`.
+    pub(super) fn answer(&mut self, request: &Request, at: Duration) -> Reply {
+        let form = form(request);
+        let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        match request.url.strip_prefix(ISSUER) {
+            Some("/.well-known/openid-configuration") => self.metadata(),
+            Some(_) if request.body.is_none() => reply(404, "{}"),
+            Some(_) if field("client_id") != Some(CLIENT) => error(401, "invalid_client"),
+            Some("/device") => self.authorize_device(at),
+            Some("/token") => match field("grant_type") {
+                Some("refresh_token") => {
+                    let token = field("refresh_token").unwrap_or_default();
+                    self.refresh(token, field("resource"), at)
+                }
+                Some("urn:ietf:params:oauth:grant-type:device_code") => {
+                    self.poll(field("device_code").unwrap_or_default(), at)
+                }
+                Some(_) | None => error(400, "unsupported_grant_type"),
+            },
+            Some("/revoke") => self.revoke(field("token").unwrap_or_default()),
+            Some(_) | None => reply(404, "{}"),
+        }
+    }
+
+    /// A person types `user_code` and says yes (`Some`) or no. False where the page says that
+    /// there is no such code.
+    pub fn decide(&mut self, user_code: &str, who: Option<Person>, at: Duration) -> bool {
+        let code = self.codes.values_mut().find(|code| code.user_code == user_code);
+        let Some(code) = code.filter(|c| c.expires > at && c.decision == Decision::Open) else {
+            return false;
+        };
+        code.decision = who.map_or(Decision::Denied, Decision::Approved);
+        true
+    }
+
+    /// An administrator ends everything that `person` approved.
+    pub fn end_sessions(&mut self, person: Person) {
+        for family in self.families.iter_mut().filter(|family| family.person == person) {
+            family.alive = false;
+        }
+    }
+
+    /// Family and number of a refresh token.
+    pub(super) fn refresh_token(&self, token: &str) -> Option<(usize, u32)> {
+        self.refresh.get(token).copied()
+    }
+
+    /// What an access token is, also after its end.
+    pub(super) fn access_token(&self, token: &str) -> Option<Access> {
+        self.access.get(token).copied()
+    }
+
+    /// Whether the issuer honours this access token now.
+    pub(super) fn honours(&self, access: Access, at: Duration) -> bool {
+        let family = &self.families[access.family];
+        at < access.expires && family.alive && !self.disabled.contains(&family.person)
+    }
+
+    fn metadata(&self) -> Reply {
+        let revocation = if self.policy.revocation {
+            format!(r#","revocation_endpoint":"{ISSUER}/revoke""#)
+        } else {
+            String::new()
+        };
+        reply(
+            200,
+            &format!(
+                r#"{{"issuer":"{ISSUER}","device_authorization_endpoint":"{ISSUER}/device","token_endpoint":"{ISSUER}/token","jwks_uri":"{ISSUER}/keys"{revocation}}}"#
+            ),
+        )
+    }
+
+    fn authorize_device(&mut self, at: Duration) -> Reply {
+        let device_code = self.secret("d");
+        let user_code = format!("{CODE_MARK}{:04}", self.made % 10_000);
+        let lifetime = self.policy.code_lifetime;
+        let interval = self.policy.interval;
+        let named =
+            interval.map_or_else(String::new, |i| format!(r#","interval":{}"#, i.as_secs()));
+        let body = format!(
+            r#"{{"device_code":"{device_code}","user_code":"{user_code}","verification_uri":"{ISSUER}/{ADDRESS_MARK}","verification_uri_complete":"{ISSUER}/{ADDRESS_MARK}?user_code={user_code}","expires_in":{}{named}}}"#,
+            lifetime.as_secs()
+        );
+        let code = Code {
+            user_code,
+            expires: at + lifetime,
+            interval: interval.unwrap_or(Duration::from_secs(5)),
+            polled: None,
+            decision: Decision::Open,
+        };
+        self.codes.retain(|_, code| code.expires + Duration::from_secs(3_600) > at);
+        self.codes.insert(device_code, code);
+        reply(200, &body)
+    }
+
+    fn poll(&mut self, device_code: &str, at: Duration) -> Reply {
+        let whim = self.rng.u32(0..1_000) < self.policy.slow_downs;
+        let Some(code) = self.codes.get_mut(device_code) else {
+            return error(400, "invalid_grant");
+        };
+        let early = code.polled.is_some_and(|last| at < last + code.interval);
+        code.polled = Some(at);
+        if code.decision == Decision::Over {
+            return error(400, "invalid_grant");
+        }
+        if at >= code.expires {
+            code.decision = Decision::Over;
+            return error(400, "expired_token");
+        }
+        if early || whim {
+            code.interval += Duration::from_secs(5);
+            return error(400, "slow_down");
+        }
+        match code.decision {
+            Decision::Open => error(400, "authorization_pending"),
+            Decision::Denied => {
+                code.decision = Decision::Over;
+                error(400, "access_denied")
+            }
+            Decision::Approved(person) => {
+                code.decision = Decision::Over;
+                self.families.push(Family { person, alive: true, newest: 0 });
+                let family = self.families.len() - 1;
+                let token = self.new_refresh_token(family);
+                self.grant(family, Some(&token), at)
+            }
+            Decision::Over => error(400, "invalid_grant"),
+        }
+    }
+
+    fn refresh(&mut self, token: &str, resource: Option<&str>, at: Duration) -> Reply {
+        let Some((family, rank)) = self.refresh_token(token) else {
+            return error(400, "invalid_grant");
+        };
+        let newest = self.families[family].newest;
+        if rank < newest && self.policy.rotation == Rotation::ReuseEndsAll {
+            self.families[family].alive = false;
+        }
+        let person = self.families[family].person;
+        if !self.families[family].alive || self.disabled.contains(&person) {
+            return error(400, "invalid_grant");
+        }
+        if resource == Some(FORBIDDEN_RESOURCE) {
+            return error(400, "invalid_target");
+        }
+        let new = match self.policy.rotation {
+            Rotation::None => None,
+            Rotation::OldStaysValid | Rotation::ReuseEndsAll => {
+                self.families[family].newest += 1;
+                Some(self.new_refresh_token(family))
+            }
+        };
+        self.grant(family, new.as_deref(), at)
+    }
+
+    fn new_refresh_token(&mut self, family: usize) -> String {
+        let token = self.secret("r");
+        self.refresh.insert(token.clone(), (family, self.families[family].newest));
+        token
+    }
+
+    fn grant(&mut self, family: usize, refresh_token: Option<&str>, at: Duration) -> Reply {
+        let Family { person, newest, .. } = self.families[family];
+        let token = self.secret("a");
+        let expires = at + self.policy.access_lifetime;
+        self.access.insert(token.clone(), Access { family, rank: newest, expires });
+        let mut body = format!(
+            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{}"#,
+            self.policy.access_lifetime.as_secs()
+        );
+        if let Some(token) = refresh_token {
+            body += &format!(r#","refresh_token":"{token}""#);
+        }
+        if let Some(lifetime) = self.policy.refresh_lifetime {
+            body += &format!(r#","refresh_expires_in":{}"#, lifetime.as_secs());
+        }
+        if self.policy.id_token {
+            let expires = truth(at).as_secs() + 3_600;
+            let subject = person.subject();
+            let claims = format!(
+                r#"{{"iss":"{ISSUER}","aud":"{CLIENT}","sub":"{subject}","exp":{expires},"email":"{subject}@acme.example"}}"#
+            );
+            body += &format!(r#","id_token":"e30.{}.s""#, URL_SAFE_NO_PAD.encode(claims));
+        }
+        reply(200, &(body + "}"))
+    }
+
+    fn revoke(&mut self, token: &str) -> Reply {
+        let family = self.refresh_token(token).map(|(family, _)| family);
+        let family = family.or_else(|| self.access_token(token).map(|access| access.family));
+        if let Some(family) = family {
+            self.families[family].alive = false;
+        }
+        reply(200, "")
+    }
+
+    fn secret(&mut self, kind: &str) -> String {
+        self.made += 1;
+        format!("{SECRET_MARK}{kind}{}-{:016x}", self.made, self.rng.u64(..))
+    }
+}
+
+/// The fields of a form POST; none where the request is something else.
+pub(super) fn form(request: &Request) -> Vec<(String, String)> {
+    match &request.body {
+        Some(Body::Form(form)) => {
+            form_urlencoded::parse(form.expose().as_bytes()).into_owned().collect()
+        }
+        Some(Body::Protobuf(_)) | None => Vec::new(),
+    }
+}
+
+pub(super) fn reply(status: u16, body: &str) -> Reply {
+    let json = ("content-type".to_owned(), "application/json".to_owned());
+    Reply { status, headers: vec![json], body: body.as_bytes().to_vec() }
+}
+
+pub(super) fn error(status: u16, code: &str) -> Reply {
+    reply(status, &format!(r#"{{"error":"{code}","error_description":"no"}}"#))
+}
