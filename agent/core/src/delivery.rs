@@ -235,6 +235,8 @@ pub struct Delivery {
     not_before: Boot,
     backoff: Backoff,
     refused: Option<Generation>,
+    /// On whose behalf it was sent last.
+    owner: OwnerId,
     /// The batch that is ready waits for nothing but a token.
     awaits_token: bool,
     actions: VecDeque<Action>,
@@ -268,6 +270,7 @@ impl Delivery {
             not_before: Boot::default(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
             refused: None,
+            owner: OwnerId::DEVICE,
             awaits_token: false,
             actions: VecDeque::new(),
             faults: Faults::default(),
@@ -353,6 +356,10 @@ impl Delivery {
         mut token: impl FnMut(&TokenKey) -> TokenAnswer,
         now: Now,
     ) -> Option<Action> {
+        if self.owner != owner {
+            self.owner = owner;
+            self.start_afresh(now);
+        }
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
@@ -541,6 +548,18 @@ impl Delivery {
         let wait = self.backoff.next(&mut self.rng);
         self.hold = Some(hold);
         self.not_before = now.boot + at_least.unwrap_or_default().max(wait);
+    }
+
+    /// What the backend held against one account says nothing of the next.
+    fn start_afresh(&mut self, now: Now) {
+        self.clear(Fault::BackendUnauthorized);
+        self.clear(Fault::BackendForbidden);
+        self.refused = None;
+        if matches!(self.hold, Some(Hold::SignIn | Hold::Unauthorized | Hold::Forbidden)) {
+            self.hold = None;
+            self.backoff.reset();
+            self.not_before = now.boot;
+        }
     }
 
     fn note(&mut self, note: Note) {

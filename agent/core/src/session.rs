@@ -138,6 +138,11 @@ pub enum Event {
         /// In its words.
         error: OAuthError,
     },
+    /// The issuer gives no token of the kind that a program asked for.
+    TokenRefused {
+        /// In its words.
+        error: OAuthError,
+    },
     /// The user was signed out here.
     SignedOut,
     /// The issuer knows of a sign-out.

@@ -100,6 +100,9 @@ fn session(event: &Event) {
         }
         Event::Resumed => say!(info, "resumed", "the issuer honours the sign-in again"),
         Event::Refused { error } => refused("refused", "the issuer refuses this client", error),
+        Event::TokenRefused { error } => {
+            refused("token-refused", "the issuer gives no token as a program asked for", error)
+        }
         Event::SignedOut => say!(info, "signed-out", "the user is forgotten on this device"),
         Event::Revoked => say!(info, "revoked", "the issuer knows of the sign-out"),
         Event::RevocationGivenUp => say!(

@@ -250,6 +250,20 @@ fn invariant_8_another_owners_records_stay_where_they_are() {
 }
 
 #[test]
+fn what_is_held_against_one_account_is_not_held_against_the_next() {
+    let mut rig = Rig::new();
+    rig.send(0, 0);
+    rig.delivery.handle_outcome(&status(403), rig.now);
+    assert!(rig.delivery.faults().has(Fault::BackendForbidden));
+    rig.owner = OwnerId::DEVICE;
+    assert_eq!(rig.poll(), None);
+    assert_eq!((rig.delivery.faults().iter().count(), rig.delivery.held()), (0, None));
+    rig.owner = BEN;
+    rig.delivery.handle_stock([queue(BEN)].into_iter());
+    assert!(matches!(rig.poll(), Some(Action::Read { .. })), "at once");
+}
+
+#[test]
 fn unowned_records_wait_unless_the_first_user_takes_them() {
     let mut rig = Rig::new();
     rig.delivery.handle_stock([queue(OwnerId::DEVICE)].into_iter());

@@ -341,6 +341,7 @@ impl Session {
         let Some(candidate) = self.candidate.take_if(settled) else { return };
         self.abandon(Activity::Refresh);
         self.refresh.forget();
+        self.refresh.succeeded = Some(candidate.received);
         self.tokens.clear();
         self.tokens.put(
             TokenKey::default(),

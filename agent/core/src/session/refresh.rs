@@ -106,6 +106,7 @@ impl Refresh {
         self.backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
         self.lost = false;
         self.failing = false;
+        self.succeeded = None;
     }
 }
 
@@ -285,11 +286,12 @@ impl Session {
 
     fn refresh_refused(&mut self, key: TokenKey, error: OAuthError) {
         self.issuer_answered();
-        self.event(Event::Refused { error });
         if key == TokenKey::default() {
+            self.event(Event::Refused { error });
             self.raise_fault(Fault::ClientRefused);
             self.refresh_later(key, Duration::from_secs(60));
         } else {
+            self.event(Event::TokenRefused { error });
             // The client is known; only this kind of token is not to be had.
             let until = self.now.boot + REFUSED_FOR;
             self.refresh.refused.retain(|(refused, at)| *refused != key && *at > self.now.boot);
