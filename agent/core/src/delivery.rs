@@ -368,6 +368,7 @@ impl Delivery {
         if foreign {
             // Its owner is gone: it stays in its queue for them (design invariant 8).
             self.step = Step::Idle;
+            self.hold.take_if(|hold| *hold == Hold::SignIn);
         }
         match core::mem::replace(&mut self.step, Step::Idle) {
             Step::Idle => self.read(owner, now),

@@ -264,6 +264,20 @@ fn what_is_held_against_one_account_is_not_held_against_the_next() {
 }
 
 #[test]
+fn a_batch_whose_owner_is_gone_holds_nobody_up() {
+    let mut rig = Rig::new();
+    assert!(matches!(rig.poll(), Some(Action::Read { .. })));
+    rig.delivery.handle_batch(Some(batch(0, 0)));
+    rig.token = TokenAnswer::SignInNeeded;
+    assert_eq!(rig.poll(), None);
+    assert_eq!(rig.delivery.held(), Some(Hold::SignIn));
+    rig.owner = BEN;
+    rig.token = access(2);
+    assert_eq!(rig.poll(), None, "nothing of Ben's");
+    assert_eq!(rig.delivery.held(), None);
+}
+
+#[test]
 fn unowned_records_wait_unless_the_first_user_takes_them() {
     let mut rig = Rig::new();
     rig.delivery.handle_stock([queue(OwnerId::DEVICE)].into_iter());

@@ -3,6 +3,7 @@
 use super::{Activity, Credential, Event, Grant, Revocation, Session};
 use crate::{
     backoff::Backoff, fault::Fault, http::Outcome, issuer::Endpoints, secret::Secret, time::Boot,
+    wire,
 };
 use core::time::Duration;
 
@@ -71,6 +72,8 @@ impl Session {
     pub(super) fn revoke_heard(&mut self, outcome: &Outcome) {
         // 200 also for a token that was already over; any other 4xx will not change.
         let done = match outcome {
+            // A login page has not heard of any token.
+            Outcome::Reply(reply) if wire::is_page(reply) => None,
             Outcome::Reply(reply) if reply.status == 200 || reply.status == 204 => {
                 Some(Event::Revoked)
             }

@@ -482,6 +482,16 @@ fn sign_out_forgets_at_once_and_revokes_when_the_issuer_can_be_reached() {
 }
 
 #[test]
+fn a_login_page_in_place_of_the_issuer_revokes_nothing() {
+    let mut rig = Rig::signed_in();
+    rig.session.sign_out(rig.now);
+    rig.drain();
+    rig.answer(&json(200, "<html>Log in"));
+    assert!(!rig.events.contains(&Event::Revoked));
+    assert_eq!(rig.kept().revocations.len(), 1, "tried again");
+}
+
+#[test]
 fn invariant_6_without_a_usable_clock_nothing_is_sent_and_it_comes_alive_when_set() {
     for wall in [Some(0), None, Some(4_102_444_800)] {
         let wall = wall.map(|seconds| Wall::new(Duration::from_secs(seconds)));
