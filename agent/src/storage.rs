@@ -159,7 +159,7 @@ impl<F: Flash> Storage<F> {
                 JobResult::Metadata(self.save_metadata(&metadata).map_err(Into::into))
             }
             Job::Append(queue, envelopes) => {
-                JobResult::Appended(self.append(queue, &envelopes).map_err(Into::into))
+                JobResult::Appended(self.take_in(queue, &envelopes).map_err(Into::into))
             }
             Job::Read { queue, max_records, max_bytes, refreeze } => {
                 let batch = self.read(queue, max_records, max_bytes, refreeze);
@@ -196,11 +196,21 @@ impl<F: Flash> Storage<F> {
         self.tokens.put(METADATA, &bytes).map_err(Unsaved::Store)
     }
 
+    /// Programs' records leave a sixteenth of the spool to reports: a record that the backend
+    /// refuses could otherwise never leave a full spool, because its report had no room.
+    fn take_in(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
+        if self.spool.free() <= self.spool.capacity() / 16 {
+            return Err(Unsaved::Store(StoreError::Full));
+        }
+        self.append(queue, envelopes)
+    }
+
     fn append(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
         let key = self.key_of(queue.owner)?;
         let records: Result<Vec<_>, _> =
             envelopes.iter().map(|envelope| Ok(envelope.to_fields()?.to_bytes())).collect();
-        let records = records.map_err(|_: signpost_store::fields::FieldError| Unsaved::Unwritable)?;
+        let records =
+            records.map_err(|_: signpost_store::fields::FieldError| Unsaved::Unwritable)?;
         let slices: Vec<&[u8]> = records.iter().map(|record| record.as_slice()).collect();
         self.written += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
         self.spool.append(name_of(queue), &key, &slices).map_err(Unsaved::Store)?;
@@ -249,10 +259,13 @@ impl<F: Flash> Storage<F> {
         };
         let (key, epoch) = (QueueKey::from_bytes(owner.key), owner.epoch);
         let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let read = self.spool.read(name_of(queue), &key, first, limit(max_records), limit(max_bytes));
+        let read =
+            self.spool.read(name_of(queue), &key, first, limit(max_records), limit(max_bytes));
         let records = match read {
             Ok(records) => records,
-            Err(StoreError::DamagedRecords { first, next } | StoreError::Unreadable { first, next }) => {
+            Err(
+                StoreError::DamagedRecords { first, next } | StoreError::Unreadable { first, next },
+            ) => {
                 return self.give_up(queue, first, next).map(|()| None);
             }
             Err(error) => return Err(Unsaved::Store(error)),
@@ -324,7 +337,15 @@ impl<F: Flash> Storage<F> {
             let records = self.spool.stats(name_of(queue)).map_or(0, |stats| stats.records);
             if records > 0 {
                 let report = reports::dropped(records, signal_of(queue.stream), "signed-out", at);
-                self.append(Queue { stream: Stream::Events, owner: OwnerId::DEVICE }, &[report])?;
+                let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
+                match self.append(events, std::slice::from_ref(&report)) {
+                    // The queue itself makes the room: a full spool must not stop a sign-out.
+                    Err(Unsaved::Store(error)) if error.is_full() => {
+                        self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
+                        self.append(events, &[report])?;
+                    }
+                    result => result?,
+                }
             }
             self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
             lost += records;
