@@ -30,6 +30,9 @@ const MAX_RECORDS: u32 = 1_000;
 /// Most bytes that one batch joins, before compression. A single larger record goes alone.
 const MAX_BYTES: u32 = 512 * 1024;
 
+/// How long to wait at least where nothing will change unless somebody changes it.
+const FOR_AN_ADMIN: Duration = Duration::from_secs(900);
+
 /// Queues of records, in the order in which they are sent (telemetry.md: priorities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stream {
@@ -235,6 +238,8 @@ pub struct Delivery {
     not_before: Boot,
     backoff: Backoff,
     refused: Option<Generation>,
+    /// How many 401s came in a row.
+    refusals: u32,
     /// On whose behalf it was sent last.
     owner: OwnerId,
     /// The batch that is ready waits for nothing but a token.
@@ -270,6 +275,7 @@ impl Delivery {
             not_before: Boot::default(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
             refused: None,
+            refusals: 0,
             owner: OwnerId::DEVICE,
             awaits_token: false,
             actions: VecDeque::new(),
@@ -324,18 +330,20 @@ impl Delivery {
             Answer::Taken { rejected } => self.taken(batch, rejected, now),
             Answer::Refused(reason) => self.refused(batch, reason),
             Answer::Unauthorized => {
+                self.refusals = self.refusals.saturating_add(1);
                 // A fresh token that is refused, too, is no accident of time.
-                if self.refused.is_some() {
+                if self.refusals > 1 {
                     self.raise(Fault::BackendUnauthorized, now.boot);
                 }
-                self.hold(Hold::Unauthorized, None, now);
+                let lasting = (self.refusals > 2).then_some(FOR_AN_ADMIN);
+                self.hold(Hold::Unauthorized, lasting, now);
                 self.refused = Some(generation);
                 self.actions.push_back(Action::Rejected(self.config.key.clone(), generation));
                 self.step = Step::Ready(batch);
             }
             Answer::Forbidden => {
                 self.raise(Fault::BackendForbidden, now.boot);
-                self.hold(Hold::Forbidden, Some(Duration::from_secs(900)), now);
+                self.hold(Hold::Forbidden, Some(FOR_AN_ADMIN), now);
                 self.step = Step::Ready(batch);
             }
             Answer::Trouble(trouble) => {
@@ -483,6 +491,8 @@ impl Delivery {
 
     fn is_news(&self, generation: Generation) -> bool {
         match self.hold {
+            // Where fresh tokens are refused, each one more costs issuer and flash for nothing.
+            Some(Hold::Unauthorized) if self.refusals > 1 => false,
             Some(Hold::Unauthorized) => self.refused.is_some_and(|refused| generation > refused),
             Some(Hold::SignIn) => true,
             Some(Hold::Forbidden | Hold::Unreachable | Hold::Storage) | None => false,
@@ -507,6 +517,7 @@ impl Delivery {
     fn taken(&mut self, batch: Batch, rejected: u64, now: Now) {
         self.hold = None;
         self.refused = None;
+        self.refusals = 0;
         self.backoff.reset();
         self.not_before = now.boot;
         self.counts.last_success = Some(now.boot);
@@ -556,6 +567,7 @@ impl Delivery {
         self.clear(Fault::BackendUnauthorized);
         self.clear(Fault::BackendForbidden);
         self.refused = None;
+        self.refusals = 0;
         if matches!(self.hold, Some(Hold::SignIn | Hold::Unauthorized | Hold::Forbidden)) {
             self.hold = None;
             self.backoff.reset();

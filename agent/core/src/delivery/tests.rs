@@ -142,6 +142,24 @@ fn a_401_refreshes_once_and_holds_everything() {
 }
 
 #[test]
+fn invariant_10_a_backend_that_refuses_every_token_costs_four_refreshes_an_hour() {
+    let mut rig = Rig::new();
+    rig.send(0, 0);
+    let (mut refreshes, end) = (0, rig.now.boot + Duration::from_secs(24 * 3_600));
+    while rig.now.boot < end {
+        rig.delivery.handle_outcome(&status(401), rig.now);
+        assert!(matches!(rig.poll(), Some(Action::Rejected(..))));
+        refreshes += 1;
+        // The session is quick to get another one.
+        rig.token = access(1 + refreshes);
+        while rig.now.boot < end && !matches!(rig.poll(), Some(Action::Send(_))) {
+            rig.pass(1);
+        }
+    }
+    assert!(refreshes <= 4 * 24 + 4, "{refreshes}");
+}
+
+#[test]
 fn a_token_that_is_awaited_is_no_reason_to_wake() {
     let mut rig = Rig::new();
     rig.send(0, 0);
