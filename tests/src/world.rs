@@ -79,6 +79,9 @@ pub struct Setup {
     pub manners: Manners,
     /// Whether programs send and ask by themselves.
     pub programs: bool,
+    /// The name of the first record, random otherwise; its last three digits say how the backend
+    /// takes a record ([`Temper`]).
+    pub first_record: Option<u32>,
     /// One access token in so many is held against a copy of flash.
     pub proof_every: u32,
     /// What is broken on purpose.
@@ -98,6 +101,7 @@ impl Setup {
             rtc: Rtc::Right,
             manners: Manners::attentive(),
             programs: true,
+            first_record: None,
             proof_every: 1,
             sabotage: None,
         }
@@ -125,7 +129,6 @@ pub struct World {
     wakes: Wakes,
     boots: u64,
     strike_at: Option<(Moment, Strike)>,
-    programs: bool,
     proof_every: u32,
     journal: Vec<Entry>,
     status: Option<Box<Status>>,
@@ -187,7 +190,8 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let mut rng = Rng::with_seed(setup.seed);
         let mut config = driver_config(&setup);
-        let first = rng.u32(0..1_000);
+        let any = rng.u32(0..1_000);
+        let first = setup.first_record.unwrap_or(any);
         let rule = setup.owner.clone();
         let judge = Judge::new(rule, first, setup.unowned_with_first, &setup.policy);
         if setup.sabotage == Some(Sabotage::AdmitAnyone) {
@@ -209,7 +213,6 @@ impl World {
             wakes: Wakes::default(),
             boots: 0,
             strike_at: None,
-            programs: setup.programs,
             proof_every: setup.proof_every,
             journal: Vec::new(),
             status: None,
@@ -233,7 +236,11 @@ impl World {
     }
 
     /// Lets time pass until `is_so`, looking every second; false if it was not so `within`.
-    pub fn run_until(&mut self, within: Duration, mut is_so: impl FnMut(&Self) -> bool) -> bool {
+    pub fn run_until(
+        &mut self,
+        within: Duration,
+        mut is_so: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
         let end = self.now + within;
         while !is_so(self) {
             if self.now >= end {
@@ -264,6 +271,12 @@ impl World {
     #[must_use]
     pub fn screen(&self) -> Option<&Screen> {
         self.people.screen()
+    }
+
+    /// How many exchanges there were so far.
+    #[must_use]
+    pub const fn exchanges(&self) -> u64 {
+        self.exchanged
     }
 
     /// What the journal says, oldest first.

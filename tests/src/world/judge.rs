@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const STORM: [(Kind, usize); 7] = [
     (Kind::Discovery, 150),
     (Kind::Code, 150),
-    (Kind::Poll, 750),
+    (Kind::Poll, 3_600),
     (Kind::Refresh, 90),
     (Kind::Revocation, 90),
     (Kind::Telemetry, 500),
@@ -89,7 +89,10 @@ pub(super) struct Judge {
     tokens_not_saved: bool,
     revocation_given_up: bool,
     newest_durable: BTreeMap<usize, u32>,
-    heard_families: BTreeSet<usize>,
+    /// Sign-ins that the issuer has to be told of: flash said once that they are over.
+    to_revoke: BTreeSet<usize>,
+    /// Somebody's sign-in that came while another owned the device, and no record says so yet.
+    turned_away: BTreeSet<usize>,
     checked: BTreeSet<(usize, u32)>,
     polls: BTreeMap<String, Poll>,
     flying: BTreeMap<Kind, u32>,
@@ -121,7 +124,8 @@ impl Judge {
             tokens_not_saved: false,
             revocation_given_up: false,
             newest_durable: BTreeMap::new(),
-            heard_families: BTreeSet::new(),
+            to_revoke: BTreeSet::new(),
+            turned_away: BTreeSet::new(),
             checked: BTreeSet::new(),
             polls: BTreeMap::new(),
             flying: BTreeMap::new(),
@@ -244,6 +248,12 @@ impl Judge {
                     let newest = self.newest_durable.entry(family).or_default();
                     *newest = rank.max(*newest);
                 }
+                for revocation in &record.revocations {
+                    let family = family_of(revocation.token.expose(), issuer);
+                    self.to_revoke.extend(family);
+                    self.turned_away.retain(|turned_away| family != Some(*turned_away));
+                }
+                self.turned_away.retain(|family| rank.is_none_or(|(owner, _)| owner != *family));
                 self.durable = record;
             } else {
                 self.perhaps.push(record);
@@ -391,7 +401,12 @@ impl Judge {
             }
             Kind::Poll => {
                 let access = text("access_token").and_then(|token| issuer.access_token(token));
-                self.heard_families.extend(access.map(|access| access.family));
+                let family = access.map(|access| access.family);
+                let foreign = family.filter(|family| {
+                    let person = issuer.families[*family].person;
+                    self.owner.is_some_and(|owner| owner != person)
+                });
+                self.turned_away.extend(foreign);
                 self.count_poll(kind, request, text("error"));
             }
             Kind::Refresh => {
@@ -508,6 +523,7 @@ impl Judge {
     pub(super) fn agent_gone(&mut self, with_power: bool) {
         self.flying.clear();
         self.callers.clear();
+        self.turned_away.clear();
         self.tokens_not_saved = false;
         if with_power {
             self.polls.clear();
@@ -517,14 +533,11 @@ impl Judge {
     /// The end of a life in which everything came right at last.
     pub(super) fn close(&mut self, issuer: &Issuer) -> Balance {
         let owner = self.owner(issuer);
-        let foreign = self.heard_families.iter().map(|family| (family, &issuer.families[*family]));
-        let foreign = foreign.filter(|(family, it)| {
-            it.alive && owner != Owner::Person(it.person) && owner != Owner::Family(**family)
-        });
-        let forgotten = foreign.filter(|_| issuer.policy.revocation && issuer.policy.id_token);
-        let left = forgotten.count();
-        if left > 0 && !self.revocation_given_up {
-            self.verdicts.broken(11, format!("{left} grants of others are not revoked"));
+        let is_alive = |family: &&usize| issuer.families[**family].alive;
+        let left = self.to_revoke.iter().chain(&self.turned_away).filter(is_alive).count();
+        if left > 0 && issuer.policy.revocation && !self.revocation_given_up {
+            self.verdicts
+                .broken(11, format!("{left} sign-ins are over, and the issuer does not know"));
         }
         self.ledger.close(owner, &mut self.verdicts)
     }
@@ -553,6 +566,11 @@ fn as_kept(mut record: SessionRecord) -> SessionRecord {
         }
     }
     record
+}
+
+fn family_of(token: &str, issuer: &Issuer) -> Option<usize> {
+    let refresh = issuer.refresh_token(token).map(|(family, _)| family);
+    refresh.or_else(|| issuer.access_token(token).map(|access| access.family))
 }
 
 fn owner_of(record: &SessionRecord, issuer: &Issuer) -> Owner {

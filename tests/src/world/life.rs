@@ -147,7 +147,6 @@ pub fn live(
 impl World {
     /// Everything comes right; so must the device. Then the books are closed.
     pub fn conclude(&mut self) -> Balance {
-        self.programs = false;
         self.come_right();
         let mut waited = Duration::ZERO;
         while !self.is_well() {
@@ -220,6 +219,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         rtc: draw_rtc(rng),
         manners: if calm { Manners::attentive() } else { manners },
         programs: true,
+        first_record: None,
         proof_every: 16,
         sabotage,
     }

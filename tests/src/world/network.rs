@@ -185,8 +185,8 @@ impl Network {
             7 => page(200),
             8 => page(500),
             9 => issuer::error(500, "invalid_grant"),
-            // A backend's words in these are final, so that nobody else may say them for it.
-            _ if kind == Kind::Telemetry => issuer::reply(504, ""),
+            // These would be whole answers: only the server itself may give them.
+            _ if matches!(kind, Kind::Telemetry | Kind::Revocation) => issuer::reply(504, ""),
             10 => issuer::reply(200, r#"{"access_token":"#),
             11 => issuer::reply(200, ""),
             12 => issuer::reply(400, ""),
