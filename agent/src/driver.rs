@@ -9,9 +9,7 @@ mod look;
 mod waiters;
 
 use crate::{
-    ports::{
-        Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit,
-    },
+    ports::{Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit},
     records::Arrival,
     storage::Opened,
 };
@@ -361,8 +359,8 @@ impl Driver {
 
     fn answer_waiters(&mut self) {
         let (session, now) = (&mut self.session, self.now);
-        let answers =
-            self.waiters.answer_tokens(now, |key, min_ttl| match session.token(key, min_ttl, now) {
+        let answers = self.waiters.answer_tokens(now, |key, min_ttl| {
+            match session.token(key, min_ttl, now) {
                 TokenAnswer::Ready(access) => {
                     let left = access.expires.map(|end| end.since(now.boot));
                     Some(Answer::Token(access, left))
@@ -370,7 +368,8 @@ impl Driver {
                 TokenAnswer::Pending => None,
                 TokenAnswer::SignInNeeded => Some(Answer::SignInNeeded),
                 TokenAnswer::Refused => Some(Answer::Refused),
-            });
+            }
+        });
         for (caller, answer) in answers {
             self.answer(caller, answer);
         }
@@ -393,7 +392,8 @@ impl Driver {
         }
         // Once flash knows that they signed out: after a cut of power it goes on from there.
         let due = self.session.is_saved() && self.now.boot >= self.forget_at;
-        if let Some(owner) = self.session.forgetting().filter(|_| due && self.forgetting.is_none()) {
+        if let Some(owner) = self.session.forgetting().filter(|_| due && self.forgetting.is_none())
+        {
             self.forgetting = Some(owner);
             self.out.push_back(Submit::Storage(Job::Forget(owner, self.arrival())));
         }

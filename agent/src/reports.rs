@@ -12,12 +12,15 @@ use signpost_core::{delivery::Dropped, otlp::Signal};
 pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -> Envelope {
     let count = i64::try_from(records).unwrap_or(i64::MAX);
     let record = LogRecord {
-        time_unix_nano: at.wall.map_or(0, |wall| {
-            u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()
-        }),
+        time_unix_nano: at
+            .wall
+            .map_or(0, |wall| u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()),
         severity_number: 13,
         severity_text: "WARN".into(),
-        body: Some(AnyValue::text(&format!("{records} {} records dropped: {reason}", signal.name()))),
+        body: Some(AnyValue::text(&format!(
+            "{records} {} records dropped: {reason}",
+            signal.name()
+        ))),
         attributes: vec![
             KeyValue::of("signpost.dropped.records", AnyValue { value: Some(Value::Int(count)) }),
             KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
@@ -25,9 +28,8 @@ pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -
         ],
         event_name: "signpost.dropped".into(),
     };
-    let resource = Resource {
-        attributes: vec![KeyValue::of("service.name", AnyValue::text("signpost"))],
-    };
+    let resource =
+        Resource { attributes: vec![KeyValue::of("service.name", AnyValue::text("signpost"))] };
     let logs = ResourceLogs {
         resource: Some(resource),
         scope_logs: vec![ScopeLogs { scope: Some(Scope::own()), log_records: vec![record] }],

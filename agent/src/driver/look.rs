@@ -93,7 +93,10 @@ impl Driver {
             clock: if wall.is_some() { "usable" } else { "unusable" },
             delivery: self.delivery_status(),
             flash: status::Flash { written_today: self.written, worn: self.stock.worn },
-            faults: self.faults_up().map(|(fault, since)| self.fault_status(fault, since)).collect(),
+            faults: self
+                .faults_up()
+                .map(|(fault, since)| self.fault_status(fault, since))
+                .collect(),
         }
     }
 
