@@ -84,14 +84,16 @@ impl People {
         screen: Screen,
         owner: Option<Person>,
     ) -> Option<(Duration, Act)> {
-        let act = match &screen {
-            Screen::SignIn(sign_in) if self.seen_code.as_ref() != Some(&sign_in.user_code) => {
-                self.seen_code = Some(sign_in.user_code.clone());
-                let who = self.visitor.take().or(owner).unwrap_or(Person::Anna);
-                self.decide(sign_in.user_code.clone(), who)
-            }
-            screen if asks_for_somebody(screen) => self.will_come(),
-            _ => None,
+        let act = if let Screen::SignIn(sign_in) = &screen
+            && self.seen_code.as_ref() != Some(&sign_in.user_code)
+        {
+            self.seen_code = Some(sign_in.user_code.clone());
+            let who = self.visitor.take().or(owner).unwrap_or(Person::Anna);
+            self.decide(sign_in.user_code.clone(), who)
+        } else if asks_for_somebody(&screen) {
+            self.will_come()
+        } else {
+            None
         };
         self.screen = Some(screen);
         act

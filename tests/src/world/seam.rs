@@ -167,7 +167,7 @@ impl World {
         let clock = self.device.clock.now(self.now);
         self.judge.request(kind, &request, clock, &self.issuer);
         if let Some(token) = bearer(&request) {
-            self.prove(&token.to_owned());
+            self.prove(token);
         }
         let passage = self.network.passage(kind, self.now);
         self.note(|| format!("send {kind:?}: {:?}", passage.fate));
