@@ -1,6 +1,5 @@
 //! What a device must live through, one thing at a time, in the simulated world. The judge of that
 //! world watches every scenario: each ends with `whole`.
-#![expect(clippy::unwrap_used, reason = "what is not as expected here is a failed test")]
 
 use signpost_core::{
     fault::Fault,
