@@ -314,15 +314,25 @@ impl<F: Flash> Storage<F> {
         up_to: u64,
         report: Option<Envelope>,
     ) -> Result<(), Unsaved> {
+        let events = Queue { stream: Stream::Events, owner: queue.owner };
+        let mut unreported = None;
         if let Some(report) = report {
-            let events = Queue { stream: Stream::Events, owner: queue.owner };
-            self.append(events, &[report])?;
+            match self.append(events, std::slice::from_ref(&report)) {
+                Err(Unsaved::Store(error)) if error.is_full() => unreported = Some(report),
+                result => result?,
+            }
         }
         self.written += 16;
         match self.spool.remove(name_of(queue), up_to) {
-            Ok(()) | Err(StoreError::NoQueue) => Ok(()),
-            Err(error) => Err(Unsaved::Store(error)),
+            Ok(()) | Err(StoreError::NoQueue) => {}
+            Err(error) => return Err(Unsaved::Store(error)),
         }
+        // Nothing but the removal makes room in a full spool, in a segment or behind the last
+        // record of this queue. A cut between the two costs the report.
+        if let Some(report) = unreported.as_ref().map(std::slice::from_ref) {
+            self.append(events, report).or_else(|_| self.append(queue, report))?;
+        }
+        Ok(())
     }
 
     /// Destroys the owner's key first: from that moment the queues are unreadable, whatever

@@ -1,7 +1,7 @@
 //! The seam between the store and whatever keeps its bytes.
 //!
 //! A [`Flash`] is a row of erase units. It is read anywhere, programmed in whole program
-//! units and erased in whole erase units. [`file`] is the medium of boards with eMMC, SD
+//! units and erased in whole erase units. [`mod@file`] is the medium of boards with eMMC, SD
 //! or a disk, [`sim`] the medium of tests.
 //!
 //! # What a power cut may leave

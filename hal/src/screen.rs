@@ -1,6 +1,6 @@
 //! What a person is meant to see, and how it is laid out on a surface.
 //!
-//! The agent says what is meant, a [`Screen`]; [`layout`] decides how it looks, as a pure function,
+//! The agent says what is meant, a [`Screen`]; [`layout()`] decides how it looks, as a pure function,
 //! so that every look is compared with a text picture. Nothing here is a token. Text that an issuer
 //! chose is made harmless before it reaches a frame.
 

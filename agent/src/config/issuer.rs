@@ -142,7 +142,7 @@ const OWN_PARAMETERS: [&str; 13] = [
 ];
 
 /// A file that holds a secret. Naming it is harmless; its contents are read by
-/// [`SecretFile::read`] when the agent starts.
+/// [`Loaded::issuer`](super::Loaded::issuer) when the agent starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFile(pub(super) AbsPath);
 

@@ -2,7 +2,7 @@
 //!
 //! [`TokenStore`] keeps a few records under one-byte keys, each replaced as a whole.
 //! [`Spool`] keeps up to 16 first-in first-out queues of records. Both lie on anything that
-//! is a [`Flash`](signpost_hal::flash::Flash), seal what they keep, answer a call that
+//! is a [`Flash`], seal what they keep, answer a call that
 //! changes something only once that is durable, and know nothing of what the records mean.
 //!
 //! After a cut at any instant, also one while recovering from another, a key reads as its
