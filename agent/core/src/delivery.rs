@@ -335,7 +335,10 @@ impl Delivery {
                 if self.refusals > 1 {
                     self.raise(Fault::BackendUnauthorized, now.boot);
                 }
-                let lasting = (self.refusals > 2).then_some(FOR_AN_ADMIN);
+                // From the third on, each costs issuer and flash a token more: two minutes, four, eight.
+                let doublings = self.refusals.saturating_sub(2).min(8);
+                let lasting = Duration::from_secs(60) * (1 << doublings);
+                let lasting = (doublings > 0).then_some(lasting.min(FOR_AN_ADMIN));
                 self.hold(Hold::Unauthorized, lasting, now);
                 self.refused = Some(generation);
                 self.actions.push_back(Action::Rejected(self.config.key.clone(), generation));
