@@ -180,8 +180,8 @@ impl Judge {
     }
 
     fn saves(&mut self, version: u64, record: &SessionRecord, issuer: &Issuer) {
-        let before = self.on_the_way.back().map_or(&self.durable, |(_, record)| record);
-        let before = before.grant.clone();
+        let before = self.on_the_way.back().map(|(_, record)| record).or(self.perhaps.last());
+        let before = before.unwrap_or(&self.durable).grant.clone();
         self.judge_change(before.as_ref(), record.grant.as_ref());
         if let Some(grant) = &record.grant {
             let person = [Person::Anna, Person::Ben]
