@@ -6,7 +6,7 @@ use super::clock::truth;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fastrand::Rng;
 use signpost_core::http::{Body, Reply, Request};
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 /// The issuer's address.
 pub const ISSUER: &str = "https://idp.example";
@@ -163,24 +163,25 @@ impl Issuer {
 
     /// Answers one request that arrived at `at`.
     pub(super) fn answer(&mut self, request: &Request, at: Duration) -> Reply {
-        let form = form(request);
-        let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let field = |name: &str| field(request, name);
         match request.url.strip_prefix(ISSUER) {
             Some("/.well-known/openid-configuration") => self.metadata(),
             Some(_) if request.body.is_none() => reply(404, "{}"),
-            Some(_) if field("client_id") != Some(CLIENT) => error(401, "invalid_client"),
+            Some(_) if field("client_id").as_deref() != Some(CLIENT) => {
+                error(401, "invalid_client")
+            }
             Some("/device") => self.authorize_device(at),
-            Some("/token") => match field("grant_type") {
+            Some("/token") => match field("grant_type").as_deref() {
                 Some("refresh_token") => {
                     let token = field("refresh_token").unwrap_or_default();
-                    self.refresh(token, field("resource"), at)
+                    self.refresh(&token, field("resource").as_deref(), at)
                 }
                 Some("urn:ietf:params:oauth:grant-type:device_code") => {
-                    self.poll(field("device_code").unwrap_or_default(), at)
+                    self.poll(&field("device_code").unwrap_or_default(), at)
                 }
                 Some(_) | None => error(400, "unsupported_grant_type"),
             },
-            Some("/revoke") => self.revoke(field("token").unwrap_or_default()),
+            Some("/revoke") => self.revoke(&field("token").unwrap_or_default()),
             Some(_) | None => reply(404, "{}"),
         }
     }
@@ -363,13 +364,14 @@ impl Issuer {
     }
 }
 
-/// The fields of a form POST; none where the request is something else.
-pub(super) fn form(request: &Request) -> Vec<(String, String)> {
+/// A field of a form POST; none where the request is something else.
+pub(super) fn field<'a>(request: &'a Request, name: &str) -> Option<Cow<'a, str>> {
     match &request.body {
         Some(Body::Form(form)) => {
-            form_urlencoded::parse(form.expose().as_bytes()).into_owned().collect()
+            let mut fields = form_urlencoded::parse(form.expose().as_bytes());
+            fields.find(|(n, _)| n == name).map(|(_, value)| value)
         }
-        Some(Body::Protobuf(_)) | None => Vec::new(),
+        Some(Body::Protobuf(_)) | None => None,
     }
 }
 

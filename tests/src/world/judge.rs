@@ -6,7 +6,7 @@ use super::{
     backend::{Arrived, names},
     clock::is_believable,
     issuer::{
-        ADDRESS_MARK, Access, CODE_MARK, Issuer, PERSON_MARK, Person, Policy, SECRET_MARK, form,
+        ADDRESS_MARK, Access, CODE_MARK, Issuer, PERSON_MARK, Person, Policy, SECRET_MARK, field,
     },
     ledger::{Balance, Ledger, Owner},
     network::Kind,
@@ -342,9 +342,8 @@ impl Judge {
     }
 
     fn judge_refresh(&mut self, request: &Request, issuer: &Issuer) {
-        let form = form(request);
-        let token = form.iter().find(|(name, _)| name == "refresh_token");
-        let rank = token.and_then(|(_, token)| issuer.refresh_token(token));
+        let token = field(request, "refresh_token");
+        let rank = token.and_then(|token| issuer.refresh_token(&token));
         let Some((family, rank)) = rank else {
             self.verdicts.broken(3, "a refresh with a token that no issuer gave".into());
             return;
@@ -357,9 +356,8 @@ impl Judge {
 
     fn judge_poll(&mut self, request: &Request, flying: u32) {
         let now = self.verdicts.now;
-        let form = form(request);
-        let code = form.iter().find(|(name, _)| name == "device_code");
-        let Some(poll) = code.and_then(|(_, code)| self.polls.get_mut(code)) else {
+        let code = field(request, "device_code");
+        let Some(poll) = code.and_then(|code| self.polls.get_mut(&*code)) else {
             self.verdicts.broken(5, "a poll for a code that was not given".into());
             return;
         };
@@ -385,8 +383,13 @@ impl Judge {
             return self.count_poll(kind, request, None);
         };
         let value: Option<Value> = match kind {
-            Kind::Code | Kind::Poll | Kind::Refresh => serde_json::from_slice(&reply.body).ok(),
-            Kind::Discovery | Kind::Revocation | Kind::Telemetry | Kind::Strange => None,
+            Kind::Code | Kind::Poll => serde_json::from_slice(&reply.body).ok(),
+            Kind::Refresh if reply.status == 400 => serde_json::from_slice(&reply.body).ok(),
+            Kind::Refresh
+            | Kind::Discovery
+            | Kind::Revocation
+            | Kind::Telemetry
+            | Kind::Strange => None,
         };
         let text = |name: &str| value.as_ref().and_then(|v| v.get(name)).and_then(Value::as_str);
         match kind {
@@ -410,7 +413,7 @@ impl Judge {
                 self.count_poll(kind, request, text("error"));
             }
             Kind::Refresh => {
-                self.refusal_heard |= reply.status < 500 && text("error") == Some("invalid_grant");
+                self.refusal_heard |= text("error") == Some("invalid_grant");
             }
             Kind::Discovery | Kind::Revocation | Kind::Telemetry | Kind::Strange => {}
         }
@@ -420,9 +423,8 @@ impl Judge {
         if kind != Kind::Poll {
             return;
         }
-        let form = form(request);
-        let code = form.iter().find(|(name, _)| name == "device_code");
-        let Some(poll) = code.and_then(|(_, code)| self.polls.get_mut(code)) else { return };
+        let code = field(request, "device_code");
+        let Some(poll) = code.and_then(|code| self.polls.get_mut(&*code)) else { return };
         if error == Some("slow_down") {
             poll.interval += Duration::from_secs(5);
         }

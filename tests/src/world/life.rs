@@ -220,7 +220,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         manners: if calm { Manners::attentive() } else { manners },
         programs: true,
         first_record: None,
-        proof_every: 16,
+        proof_every: 32,
         sabotage,
     }
 }

@@ -31,15 +31,15 @@ pub enum Kind {
 impl Kind {
     /// Of what kind `request` is.
     pub(super) fn of(request: &Request) -> Self {
-        let form = issuer::form(request);
-        let grant_type = form.iter().find(|(n, _)| n == "grant_type").map(|(_, v)| v.as_str());
+        let is_refresh =
+            || issuer::field(request, "grant_type").is_some_and(|grant| grant == "refresh_token");
         let path = request.url.strip_prefix(ISSUER);
         match (request.peer, path) {
             (Peer::Telemetry, _) if request.url.starts_with(BACKEND) => Self::Telemetry,
             (Peer::Issuer, Some("/.well-known/openid-configuration")) => Self::Discovery,
             (Peer::Issuer, Some("/.well-known/oauth-authorization-server")) => Self::Discovery,
             (Peer::Issuer, Some("/device")) => Self::Code,
-            (Peer::Issuer, Some("/token")) if grant_type == Some("refresh_token") => Self::Refresh,
+            (Peer::Issuer, Some("/token")) if is_refresh() => Self::Refresh,
             (Peer::Issuer, Some("/token")) => Self::Poll,
             (Peer::Issuer, Some("/revoke")) => Self::Revocation,
             (Peer::Issuer | Peer::Telemetry, _) => Self::Strange,

@@ -1,6 +1,6 @@
 //! Breaking one invariant on purpose, between driver and ports, to see that the judge notices.
 
-use super::{chip::Chip, issuer::form, network::Kind};
+use super::{chip::Chip, issuer::field, network::Kind};
 use signpost::ports::{Answer, Complete, Entry, HttpId, Job, JobResult, Submit};
 use signpost_core::{
     http::{Body, Outcome, Request},
@@ -175,12 +175,10 @@ impl Saboteur {
     }
 
     fn replay(&mut self, request: &mut Request) {
-        let form = form(request);
-        let field = form.iter().find(|(name, _)| name == "refresh_token");
-        let Some((_, token)) = field else { return };
-        let old = self.old_token.get_or_insert_with(|| token.clone());
+        let Some(token) = field(request, "refresh_token") else { return };
+        let old = self.old_token.get_or_insert_with(|| token.to_string());
         if let Some(Body::Form(body)) = &request.body {
-            let replayed = body.expose().replace(token.as_str(), old);
+            let replayed = body.expose().replace(&*token, old);
             request.body = Some(Body::Form(Secret::new(replayed)));
         }
     }
