@@ -141,8 +141,9 @@ pub struct Issuer {
     /// Accounts that are disabled for now.
     pub disabled: Vec<Person>,
     codes: BTreeMap<String, Code>,
-    refresh: BTreeMap<String, (usize, u32)>,
-    access: BTreeMap<String, Access>,
+    /// By the number that each token carries: their texts are alike for long.
+    refresh: BTreeMap<u64, (String, (usize, u32))>,
+    access: BTreeMap<u64, (String, Access)>,
     rng: Rng,
     made: u64,
 }
@@ -206,12 +207,14 @@ impl Issuer {
 
     /// Family and number of a refresh token.
     pub(super) fn refresh_token(&self, token: &str) -> Option<(usize, u32)> {
-        self.refresh.get(token).copied()
+        let (text, known) = self.refresh.get(&number(token)?)?;
+        (text == token).then_some(*known)
     }
 
     /// What an access token is, also after its end.
     pub(super) fn access_token(&self, token: &str) -> Option<Access> {
-        self.access.get(token).copied()
+        let (text, known) = self.access.get(&number(token)?)?;
+        (text == token).then_some(*known)
     }
 
     /// Whether the issuer honours this access token now.
@@ -319,7 +322,8 @@ impl Issuer {
 
     fn new_refresh_token(&mut self, family: usize) -> String {
         let token = self.secret("r");
-        self.refresh.insert(token.clone(), (family, self.families[family].newest));
+        let known = (family, self.families[family].newest);
+        self.refresh.insert(self.made, (token.clone(), known));
         token
     }
 
@@ -327,7 +331,7 @@ impl Issuer {
         let Family { person, newest, .. } = self.families[family];
         let token = self.secret("a");
         let expires = at + self.policy.access_lifetime;
-        self.access.insert(token.clone(), Access { family, rank: newest, expires });
+        self.access.insert(self.made, (token.clone(), Access { family, rank: newest, expires }));
         let mut body = format!(
             r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{}"#,
             self.policy.access_lifetime.as_secs()
@@ -362,6 +366,12 @@ impl Issuer {
         self.made += 1;
         format!("{SECRET_MARK}{kind}{}-{:016x}", self.made, self.rng.u64(..))
     }
+}
+
+/// The number that [`Issuer::secret`] gave.
+fn number(token: &str) -> Option<u64> {
+    let rest = token.strip_prefix(SECRET_MARK)?.get(1..)?;
+    rest.split_once('-')?.0.parse().ok()
 }
 
 /// A field of a form POST; none where the request is something else.

@@ -42,6 +42,8 @@ pub(super) struct Ledger {
     batch: Vec<u32>,
     reported: u64,
     refused: u64,
+    /// Reports may have gone with an owner's key.
+    is_key_lost: bool,
 }
 
 /// How the book stands.
@@ -73,6 +75,7 @@ impl Ledger {
             batch: Vec::new(),
             reported: 0,
             refused: 0,
+            is_key_lost: false,
         }
     }
 
@@ -203,6 +206,7 @@ impl Ledger {
     /// The key of `owner` is destroyed.
     pub(super) fn forgotten(&mut self, owner: OwnerId, at: Duration) {
         let Some(owner) = self.names.get(&owner).copied() else { return };
+        self.is_key_lost = true;
         for record in &mut self.records {
             if record.owners.contains(&owner) && !record.delivered {
                 record.forgotten.get_or_insert(at);
@@ -234,6 +238,10 @@ impl Ledger {
             } else {
                 balance.waiting += 1;
             }
+        }
+        if self.reported < self.refused && !self.is_key_lost && balance.waiting == 0 {
+            let what = format!("{} refused, {} reported", self.refused, self.reported);
+            verdicts.broken(4, what);
         }
         balance
     }
