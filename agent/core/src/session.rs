@@ -37,6 +37,7 @@ use crate::{
 use alloc::{
     collections::{BTreeMap, VecDeque},
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 use core::time::Duration;
@@ -230,6 +231,7 @@ pub struct Session {
     record: SessionRecord,
     saver: Saver,
     discovery: Discovery,
+    endpoints: Result<Arc<Endpoints>, Missing>,
     pairing: Pairing,
     candidate: Option<Candidate>,
     notice: Option<Notice>,
@@ -264,6 +266,7 @@ impl Session {
         let mut session = Self {
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
+            endpoints: Err(Missing::Metadata),
             pairing: Pairing::resume(stored.pending, config.renewals, &record, now.boot),
             refresh: Refresh::new(&record, start),
             revoke: Revoke::new(start),
@@ -285,6 +288,7 @@ impl Session {
             events: VecDeque::new(),
             now,
         };
+        session.find_endpoints();
         session.restore_lasting_token();
         session.restore_faults();
         session.advance(now);
@@ -425,10 +429,10 @@ impl Session {
         ]
         .into();
         if self.gate.usable(self.now).is_some() {
-            let endpoints = self.endpoints();
-            wakes.push((self.discovery_wake(&endpoints), Wake::Discovery));
-            wakes.push((self.pairing_wake(endpoints.is_ok()), Wake::Poll));
-            if endpoints.is_ok() {
+            let has_endpoints = self.endpoints.is_ok();
+            wakes.push((self.discovery_wake(), Wake::Discovery));
+            wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
+            if has_endpoints {
                 wakes.push((self.refresh_wake(), Wake::Refresh));
                 wakes.push((self.revoke_wake(), Wake::Revoke));
             }
@@ -480,17 +484,16 @@ impl Session {
             return;
         }
         self.clear_fault(Fault::ClockUnusable);
-        let endpoints = self.endpoints();
-        self.advance_discovery(&endpoints);
-        if let Ok(endpoints) = &endpoints {
-            self.advance_pairing(endpoints);
-            self.advance_refresh(endpoints);
-            self.advance_revocations(endpoints);
+        self.advance_discovery();
+        if let Ok(endpoints) = self.endpoints.clone() {
+            self.advance_pairing(&endpoints);
+            self.advance_refresh(&endpoints);
+            self.advance_revocations(&endpoints);
         }
     }
 
-    fn endpoints(&self) -> Result<Endpoints, Missing> {
-        self.config.issuer.endpoints(self.discovery.metadata())
+    fn find_endpoints(&mut self) {
+        self.endpoints = self.config.issuer.endpoints(self.discovery.metadata()).map(Arc::new);
     }
 
     /// What flash should hold now.

@@ -5,7 +5,7 @@ use crate::{
     backoff::Backoff,
     fault::Fault,
     http::{Outcome, Peer, Request},
-    issuer::{Endpoints, IssuerConfig, Missing},
+    issuer::{IssuerConfig, Missing},
     secret::Secret,
     time::Boot,
     wire::{Metadata, MetadataProblem, Trouble, discovery_urls},
@@ -43,19 +43,19 @@ impl Discovery {
 
 impl Session {
     /// With an address and not all endpoints configured, metadata is wanted.
-    fn wants_metadata(&self, endpoints: &Result<Endpoints, Missing>) -> bool {
+    fn wants_metadata(&self) -> bool {
         let explicit = &self.config.issuer.explicit;
         let all_given = explicit.device_authorization.is_some() && explicit.token.is_some();
-        self.config.issuer.url.is_some() && (endpoints.is_err() || !all_given)
+        self.config.issuer.url.is_some() && (self.endpoints.is_err() || !all_given)
     }
 
-    pub(super) fn discovery_wake(&self, endpoints: &Result<Endpoints, Missing>) -> Option<Boot> {
-        let due = self.wants_metadata(endpoints) && !self.is_under_way(Activity::Discovery);
+    pub(super) fn discovery_wake(&self) -> Option<Boot> {
+        let due = self.wants_metadata() && !self.is_under_way(Activity::Discovery);
         due.then_some(self.discovery.not_before)
     }
 
-    pub(super) fn advance_discovery(&mut self, endpoints: &Result<Endpoints, Missing>) {
-        let due = self.discovery_wake(endpoints).is_some_and(|at| at <= self.now.boot);
+    pub(super) fn advance_discovery(&mut self) {
+        let due = self.discovery_wake().is_some_and(|at| at <= self.now.boot);
         let Some(issuer) = self.config.issuer.url.as_deref().filter(|_| due) else { return };
         let [appended, inserted] = discovery_urls(issuer);
         let url = if self.discovery.address == 0 { appended } else { inserted };
@@ -102,7 +102,8 @@ impl Session {
         self.discovery.not_before = self.now.boot + MAX_AGE;
         self.metadata_to_save |= self.discovery.metadata.as_ref() != Some(&metadata);
         self.discovery.metadata = Some(metadata);
-        match self.endpoints() {
+        self.find_endpoints();
+        match &self.endpoints {
             Ok(_) | Err(Missing::Metadata) => self.clear_fault(Fault::NoDeviceFlow),
             Err(Missing::DeviceAuthorization) => self.raise_fault(Fault::NoDeviceFlow),
         }

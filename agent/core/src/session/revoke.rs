@@ -34,7 +34,8 @@ impl Session {
     }
 
     pub(super) fn revoke_token(&mut self, token: Secret) {
-        let endpoint = self.endpoints().ok().and_then(|endpoints| endpoints.revocation);
+        let endpoint =
+            self.endpoints.as_ref().ok().and_then(|endpoints| endpoints.revocation.clone());
         let waiting = &mut self.record.revocations;
         if waiting.len() == MAX_WAITING {
             waiting.remove(0);
