@@ -20,6 +20,7 @@ mod network;
 mod people;
 mod sabotage;
 mod seam;
+mod setup;
 
 pub use backend::{BACKEND, Backend, Mood, Temper};
 pub use chip::Medium;
@@ -31,6 +32,7 @@ pub use life::{Climate, Happening, Lived, Strike, live};
 pub use network::{Fate, Kind, Network};
 pub use people::Manners;
 pub use sabotage::Sabotage;
+pub use setup::Setup;
 
 use agenda::Agenda;
 use device::Device;
@@ -40,18 +42,11 @@ use people::{Act, Asked, Callers, People};
 use sabotage::Saboteur;
 use seam::Exchange;
 use signpost::{
-    config::ShowAccount,
-    driver::DriverConfig,
     ports::{Call, CallerId, Entry},
     status::Status,
 };
-use signpost_core::{
-    delivery::DeliveryConfig,
-    issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
-    owner::OwnerRule,
-    session::{Event as SessionEvent, SessionConfig, TokenKey},
-};
-use signpost_hal::screen::{Screen, Start, Support};
+use signpost_core::{owner::OwnerRule, session::Event as SessionEvent};
+use signpost_hal::screen::Screen;
 use std::{collections::BTreeMap, time::Duration};
 
 /// How often a program sends a record.
@@ -59,54 +54,6 @@ const RECORD_EVERY: Duration = Duration::from_secs(3_600);
 
 /// More wake-ups than this within one millisecond are a loop.
 const SPINNING: u32 = 200;
-
-/// What a world is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Decides everything that is not decided here.
-    pub seed: u64,
-    /// The issuer.
-    pub policy: Policy,
-    /// Who may own the device.
-    pub owner: OwnerRule,
-    /// Whether records that came before the first sign-in go with the first user's token.
-    pub unowned_with_first: bool,
-    /// What flash is made of.
-    pub medium: Medium,
-    /// What the board's clock says at the first start.
-    pub rtc: Rtc,
-    /// How people behave.
-    pub manners: Manners,
-    /// Whether programs send and ask by themselves.
-    pub programs: bool,
-    /// The name of the first record, random otherwise; its last three digits say how the backend
-    /// takes a record ([`Temper`]).
-    pub first_record: Option<u32>,
-    /// One access token in so many is held against a copy of flash.
-    pub proof_every: u32,
-    /// What is broken on purpose.
-    pub sabotage: Option<Sabotage>,
-}
-
-impl Setup {
-    /// A board with a right clock, a strict issuer and an attentive owner.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            policy: Policy::default(),
-            owner: OwnerRule::First,
-            unowned_with_first: true,
-            medium: Medium::File,
-            rtc: Rtc::Right,
-            manners: Manners::attentive(),
-            programs: true,
-            first_record: None,
-            proof_every: 1,
-            sabotage: None,
-        }
-    }
-}
 
 /// See the module.
 pub struct World {
@@ -189,7 +136,7 @@ impl World {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let mut rng = Rng::with_seed(setup.seed);
-        let mut config = driver_config(&setup);
+        let mut config = setup::driver_config(&setup);
         let any = rng.u32(0..1_000);
         let first = setup.first_record.unwrap_or(any);
         let rule = setup.owner.clone();
@@ -623,36 +570,5 @@ impl World {
             now.wall = Some(signpost_core::time::Wall::new(clock::truth(self.now)));
         }
         now
-    }
-}
-
-fn driver_config(setup: &Setup) -> DriverConfig {
-    let issuer = IssuerConfig {
-        url: Some(ISSUER.into()),
-        explicit: ExplicitEndpoints::default(),
-        client_id: issuer::CLIENT.into(),
-        client_auth: ClientAuth::None,
-        scopes: ["openid", "offline_access", "telemetry.write"].map(Into::into).into(),
-        resource: None,
-        audience: None,
-        extra: Vec::new(),
-    };
-    DriverConfig {
-        session: SessionConfig {
-            issuer,
-            owner: setup.owner.clone(),
-            renewals: 3,
-            clock_floor: BUILD,
-        },
-        delivery: Some(DeliveryConfig {
-            endpoint: BACKEND.into(),
-            key: TokenKey::default(),
-            headers: Vec::new(),
-            unowned_with_first: setup.unowned_with_first,
-        }),
-        boot_id: [0; 16],
-        start: Start::Button,
-        support: Support::default(),
-        show_account: ShowAccount::Full,
     }
 }
