@@ -1,0 +1,90 @@
+//! What a world is made of, and the agent's configuration in it.
+
+use super::{BACKEND, BUILD, ISSUER, Manners, Medium, Policy, Rtc, Sabotage, issuer::CLIENT};
+use signpost::{config::ShowAccount, driver::DriverConfig};
+use signpost_core::{
+    delivery::DeliveryConfig,
+    issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
+    owner::OwnerRule,
+    session::{SessionConfig, TokenKey},
+};
+use signpost_hal::screen::{Start, Support};
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Decides everything that is not decided here.
+    pub seed: u64,
+    /// The issuer.
+    pub policy: Policy,
+    /// Who may own the device.
+    pub owner: OwnerRule,
+    /// Whether records that came before the first sign-in go with the first user's token.
+    pub unowned_with_first: bool,
+    /// What flash is made of.
+    pub medium: Medium,
+    /// What the board's clock says at the first start.
+    pub rtc: Rtc,
+    /// How people behave.
+    pub manners: Manners,
+    /// Whether programs send and ask by themselves.
+    pub programs: bool,
+    /// The name of the first record, random otherwise; its last three digits say how the backend
+    /// takes a record ([`Temper`]).
+    pub first_record: Option<u32>,
+    /// One access token in so many is held against a copy of flash.
+    pub proof_every: u32,
+    /// What is broken on purpose.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Setup {
+    /// A board with a right clock, a strict issuer and an attentive owner.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            policy: Policy::default(),
+            owner: OwnerRule::First,
+            unowned_with_first: true,
+            medium: Medium::File,
+            rtc: Rtc::Right,
+            manners: Manners::attentive(),
+            programs: true,
+            first_record: None,
+            proof_every: 1,
+            sabotage: None,
+        }
+    }
+}
+
+pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
+    let issuer = IssuerConfig {
+        url: Some(ISSUER.into()),
+        explicit: ExplicitEndpoints::default(),
+        client_id: CLIENT.into(),
+        client_auth: ClientAuth::None,
+        scopes: ["openid", "offline_access", "telemetry.write"].map(Into::into).into(),
+        resource: None,
+        audience: None,
+        extra: Vec::new(),
+    };
+    DriverConfig {
+        session: SessionConfig {
+            issuer,
+            owner: setup.owner.clone(),
+            renewals: 3,
+            clock_floor: BUILD,
+        },
+        delivery: Some(DeliveryConfig {
+            endpoint: BACKEND.into(),
+            key: TokenKey::default(),
+            headers: Vec::new(),
+            unowned_with_first: setup.unowned_with_first,
+        }),
+        boot_id: [0; 16],
+        start: Start::Button,
+        support: Support::default(),
+        show_account: ShowAccount::Full,
+    }
+}
