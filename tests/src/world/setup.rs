@@ -30,7 +30,7 @@ pub struct Setup {
     /// Whether programs send and ask by themselves.
     pub programs: bool,
     /// The name of the first record, random otherwise; its last three digits say how the backend
-    /// takes a record ([`Temper`]).
+    /// takes a record (`Temper`).
     pub first_record: Option<u32>,
     /// One access token in so many is held against a copy of flash.
     pub proof_every: u32,
