@@ -2,7 +2,8 @@
 //!
 //! A [`Flash`] is a row of erase units. It is read anywhere, programmed in whole program
 //! units and erased in whole erase units. [`mod@file`] is the medium of boards with eMMC, SD
-//! or a disk, [`sim`] the medium of tests.
+//! or a disk, [`mtd`] that of boards with bare NOR flash, [`medium`] whichever is at a path,
+//! [`sim`] the medium of tests.
 //!
 //! # What a power cut may leave
 //! - An interrupted **program** may leave any content in the program units it was given
@@ -17,6 +18,10 @@ use core::fmt;
 
 #[cfg(feature = "linux")]
 pub mod file;
+#[cfg(feature = "linux")]
+pub mod medium;
+#[cfg(feature = "linux")]
+pub mod mtd;
 #[cfg(feature = "sim")]
 pub mod sim;
 

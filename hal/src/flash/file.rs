@@ -5,14 +5,15 @@
 //! so that a durable write changes data alone and no metadata; bytes beyond the filled part
 //! read as zeros. An erase writes nothing. A program call is durable after the next sync.
 //!
-//! The medium is locked against a second opener for as long as it lives.
+//! The medium is locked against a second opener for as long as it lives. A block device is also
+//! held so that nobody mounts it meanwhile, and one that is mounted is refused.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::{Flash, FlashError, FlashErrorKind, Geometry};
@@ -36,16 +37,22 @@ pub struct FileFlash {
 
 impl FileFlash {
     /// Opens the file at `path`, made with mode 0600 if it is missing, as a medium of `size`
-    /// bytes (rounded down to blocks). A block device has its own size and `size` caps it.
+    /// bytes (rounded down to blocks). A block device has its own size and `size` caps it; 0
+    /// stands for all of it.
     ///
     /// # Errors
-    /// [`FlashErrorKind::Locked`] if it is open elsewhere, [`FlashErrorKind::Unsuitable`] if
-    /// it is a directory, a pipe or the like or below one block, or what the system says.
+    /// [`FlashErrorKind::Locked`] if it is open elsewhere or mounted,
+    /// [`FlashErrorKind::Unsuitable`] if it is a directory, a pipe or the like or below one
+    /// block, or what the system says.
     pub fn open(path: &Path, size: u64) -> Result<Self, FlashError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
         // No blocking on a pipe that somebody put there, no following it to a terminal.
-        options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
+        let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        if std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device()) {
+            // open(2): with a block device and without O_CREAT, EBUSY if the system uses it.
+            flags |= OFlags::EXCL;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(flags.bits() as i32);
         let (file, made) = match options.open(path) {
             Ok(file) => (file, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -53,11 +60,7 @@ impl FileFlash {
             }
             Err(error) => return Err(from_io(&error)),
         };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(FlashErrorKind::Locked.into()),
-            Err(errno) => return Err(from_errno(errno)),
-        }
+        lock(&file)?;
         if made {
             sync_folder(path)?;
         }
@@ -69,7 +72,7 @@ impl FileFlash {
         let (size, len) = if meta.file_type().is_block_device() {
             let device =
                 rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).map_err(from_errno)?;
-            (size.min(device), device)
+            (if size == 0 { device } else { size.min(device) }, device)
         } else if meta.is_file() {
             (size, meta.len())
         } else {
@@ -143,22 +146,109 @@ fn sync_folder(path: &Path) -> Result<(), FlashError> {
     rustix::fs::fsync(&folder).map_err(from_errno)
 }
 
-fn from_io(error: &io::Error) -> FlashError {
+/// Locks `file` against every other opener of the same node that asks, until it is closed.
+pub(super) fn lock(file: &File) -> Result<(), FlashError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(FlashErrorKind::Locked.into()),
+        Err(errno) => Err(from_errno(errno)),
+    }
+}
+
+pub(super) fn from_io(error: &io::Error) -> FlashError {
     match error.raw_os_error() {
         Some(os) => from_errno(Errno::from_raw_os_error(os)),
         None => FlashErrorKind::Io.into(),
     }
 }
 
-fn from_errno(errno: Errno) -> FlashError {
+pub(super) fn from_errno(errno: Errno) -> FlashError {
     let kind = match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG => FlashErrorKind::Full,
         Errno::ROFS => FlashErrorKind::ReadOnly,
-        Errno::NODEV | Errno::NXIO => FlashErrorKind::Gone,
-        Errno::NOENT | Errno::NOTDIR => FlashErrorKind::Missing,
+        Errno::NODEV | Errno::NXIO | Errno::NOMEDIUM | Errno::STALE => FlashErrorKind::Gone,
+        // EEXIST: there was nothing to open and nothing can be made, so it is a link to nowhere.
+        Errno::NOENT | Errno::NOTDIR | Errno::EXIST => FlashErrorKind::Missing,
         Errno::ACCESS | Errno::PERM => FlashErrorKind::Denied,
         Errno::ISDIR => FlashErrorKind::Unsuitable,
+        Errno::BUSY => FlashErrorKind::Locked,
         _ => FlashErrorKind::Io,
     };
     FlashError::from_os(kind, errno.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn kind(path: &Path, size: u64) -> FlashErrorKind {
+        FileFlash::open(path, size).expect_err("not a medium").kind()
+    }
+
+    #[test]
+    fn what_is_no_medium_is_told_from_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(kind(folder.path(), 65_536), FlashErrorKind::Unsuitable);
+        mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(kind(&at("pipe"), 65_536), FlashErrorKind::Unsuitable);
+        assert_eq!(kind(Path::new("/dev/null"), 65_536), FlashErrorKind::Unsuitable);
+        symlink(at("nowhere"), at("link")).unwrap();
+        assert_eq!(kind(&at("link"), 65_536), FlashErrorKind::Missing);
+        assert_eq!(kind(&at("none").join("file"), 65_536), FlashErrorKind::Missing);
+        assert_eq!(kind(&at("tiny"), 4095), FlashErrorKind::Unsuitable);
+        assert_eq!(kind(&at("tiny"), 0), FlashErrorKind::Unsuitable);
+    }
+
+    #[test]
+    fn a_file_cut_short_while_open_says_so_and_takes_writes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut flash = FileFlash::open(&path, 65_536).unwrap();
+        flash.program(0, &[1; 8192]).unwrap();
+        let other = OpenOptions::new().write(true).open(&path).unwrap();
+        other.set_len(5000).unwrap();
+        let mut block = [9; 4096];
+        assert_eq!(flash.read(0, &mut block), Ok(()));
+        assert_eq!(flash.read(4096, &mut block).map_err(|e| e.kind()), Err(FlashErrorKind::Io));
+        flash.program(8192, &[2; 4096]).unwrap();
+        flash.sync().unwrap();
+        assert_eq!(flash.read(8192, &mut block), Ok(()));
+        assert_eq!(block, [2; 4096]);
+        // The next opener goes by what is there.
+        drop(flash);
+        other.set_len(5000).unwrap();
+        let mut flash = FileFlash::open(&path, 65_536).unwrap();
+        assert_eq!(flash.read(4096, &mut block), Ok(()));
+        assert_eq!(block, [0; 4096]);
+        flash.program(4096, &[3; 4096]).unwrap();
+        assert_eq!(flash.read(0, &mut block), Ok(()));
+        assert_eq!(block, [1; 4096]);
+        assert_eq!(flash.read(12_288, &mut block), Ok(()));
+        assert_eq!(block, [0; 4096]);
+    }
+
+    #[test]
+    fn each_error_of_the_system_has_its_kind() {
+        let kinds = [
+            (Errno::IO, FlashErrorKind::Io),
+            (Errno::INVAL, FlashErrorKind::Io),
+            (Errno::NOSPC, FlashErrorKind::Full),
+            (Errno::DQUOT, FlashErrorKind::Full),
+            (Errno::ROFS, FlashErrorKind::ReadOnly),
+            (Errno::NODEV, FlashErrorKind::Gone),
+            (Errno::NOMEDIUM, FlashErrorKind::Gone),
+            (Errno::BUSY, FlashErrorKind::Locked),
+            (Errno::ACCESS, FlashErrorKind::Denied),
+        ];
+        for (errno, kind) in kinds {
+            let error = from_io(&errno.into());
+            assert_eq!((error.kind(), error.os_error()), (kind, Some(errno.raw_os_error())));
+        }
+        assert_eq!(from_io(&io::ErrorKind::WriteZero.into()).kind(), FlashErrorKind::Io);
+    }
 }
