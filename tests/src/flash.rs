@@ -1,3 +1,97 @@
 //! The stores over flash that loses its power: models of what they must hold, and the cuts.
 
+use std::fmt::Debug;
+
+use signpost_hal::flash::Geometry;
+use signpost_hal::flash::sim::SimFlash;
+use signpost_store::{OpenError, StoreError};
+
+use chance::Chance;
+
 pub mod chance;
+pub mod cuts;
+pub mod spool;
+pub mod tokens;
+
+/// One of the two stores beside its model: what the cuts, the fuzzers and the tests drive.
+pub trait Face {
+    /// The store, open over a simulated medium.
+    type Store<'a>;
+    /// All that the store holds, in memory.
+    type Model: Clone + Debug + Default + PartialEq;
+    /// Something to do to both.
+    type Step: Clone + Debug;
+
+    /// Media on which the store is tried: small ones, so that it soon goes round.
+    fn shapes() -> Vec<Geometry>;
+
+    /// Something to do next.
+    fn step(chance: &mut Chance, model: &Self::Model, shape: Geometry) -> Self::Step;
+
+    /// Opens the store on `flash`.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn open<'a>(
+        flash: &'a mut SimFlash,
+        chance: &mut Chance,
+    ) -> Result<(Self::Store<'a>, Found), OpenError>;
+
+    /// Does `step` to the store, and to the model if it was acknowledged. Whether it was; not so
+    /// if the store rightly refuses it, as a full one may.
+    ///
+    /// # Errors
+    /// What the store says; the model is as before.
+    fn run(
+        step: &Self::Step,
+        store: &mut Self::Store<'_>,
+        model: &mut Self::Model,
+    ) -> Result<bool, StoreError>;
+
+    /// All that the store holds.
+    ///
+    /// # Errors
+    /// The first thing that cannot be read.
+    fn contents(store: &mut Self::Store<'_>) -> Result<Self::Model, StoreError>;
+
+    /// Whether `found` is what a cut in the middle of `step` may leave of `before`.
+    fn explains(step: &Self::Step, before: &Self::Model, found: &Self::Model) -> bool;
+
+    /// Does something small of which nothing stays in the end, so that the store has to find room
+    /// for it: what is full for ever refuses it.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn breathe(store: &mut Self::Store<'_>) -> Result<(), StoreError>;
+}
+
+/// What a store said of the medium that it was opened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// It was blank.
+    pub fresh: bool,
+    /// Nothing was damaged or missing.
+    pub sound: bool,
+}
+
+/// Flash that is erased in units of `erase_unit` bytes and programmed in those of `program_unit`.
+///
+/// # Panics
+/// If there is no such flash.
+pub fn nor(erase_unit: u32, program_unit: u32, units: u32) -> Geometry {
+    Geometry::new(erase_unit, program_unit, units).expect("a shape of flash")
+}
+
+/// A file or block device of so many blocks.
+///
+/// # Panics
+/// If there is none of this shape.
+pub fn file(block: u32, blocks: u32) -> Geometry {
+    nor(block, block, blocks).overwriting()
+}
+
+/// The seeds that a test runs: `SIGNPOST_SEEDS` times as many for a long run.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let times = std::env::var("SIGNPOST_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    0..usual * times
+}

@@ -58,8 +58,8 @@ impl fmt::Debug for QueueName {
 pub struct SpoolOpened {
     /// The medium was blank: a new spool was begun.
     pub fresh: bool,
-    /// The ledger was damaged. Queues were put together from their records: removed records
-    /// and dropped queues may be back, cursors are empty.
+    /// The ledger was damaged. What it no longer tells was put together from the records:
+    /// removed records and dropped queues may be back, cursors may be older or empty.
     pub ledger_lost: bool,
 }
 
@@ -108,6 +108,8 @@ pub struct Spool<F> {
     seq: u32,
     /// The segment that was filled last.
     last: u16,
+    /// The segment of an ended ledger, which was erased at once, and its erases.
+    blank: Option<(u16, u32)>,
     /// Where the ledger's next unit may begin.
     ledger: Option<Place>,
     /// A queue, and where the unit begins that holds a record of it: reading goes on there.

@@ -93,6 +93,7 @@ pub struct SimFlash {
     failure: Option<Failure>,
     /// Steps left until the power goes: one a byte programmed or erased, one a sync.
     fuel: Option<u64>,
+    steps: u64,
     tear: Tear,
     off: bool,
     random: Random,
@@ -120,6 +121,7 @@ impl SimFlash {
             counters: Counters::default(),
             failure: None,
             fuel: None,
+            steps: 0,
             tear: Tear::Prefix,
             off: false,
             random: Random(seed),
@@ -158,6 +160,11 @@ impl SimFlash {
     pub fn cut_after(&mut self, steps: u64, tear: Tear) {
         self.fuel = Some(steps);
         self.tear = tear;
+    }
+
+    /// Steps done so far, as [`cut_after`](Self::cut_after) counts them.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Whether the power is off; every call then fails as [`FlashErrorKind::Gone`].
@@ -207,14 +214,10 @@ impl SimFlash {
 
     /// How many of `steps` happen; fewer means that the power goes now.
     fn burn(&mut self, steps: u64) -> u64 {
-        match &mut self.fuel {
-            None => steps,
-            Some(left) => {
-                let done = steps.min(*left);
-                *left -= done;
-                done
-            }
-        }
+        let done = self.fuel.map_or(steps, |left| steps.min(left));
+        self.fuel = self.fuel.map(|left| left - done);
+        self.steps += done;
+        done
     }
 
     fn lose_unsynced(&mut self) {

@@ -59,42 +59,80 @@ impl<F: Flash> Spool<F> {
         self.snapshot(&all)
     }
 
-    /// Begins a new ledger segment with `entries` and frees the old one.
+    /// Begins a new ledger segment with `entries` and ends the old one.
     pub(super) fn snapshot(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.ledger = None;
         let fresh = self.pick(None, 1, |_| Kind::Ledger)?;
         let end = self.write(None, &fresh, false, &encode(entries))?;
         self.ledger = Some(end);
-        self.owner.iter_mut().filter(|o| **o == LEDGER).for_each(|o| *o = FREE);
+        let old = self.owner.iter().position(|owner| *owner == LEDGER);
         self.owner[usize::from(end.index)] = LEDGER;
+        if let Some(old) = old.filter(|old| *old != usize::from(end.index)) {
+            self.owner[old] = FREE;
+            self.end_ledger(old as u16);
+        }
         Ok(())
+    }
+
+    /// Makes an ended ledger in segment `index` unreadable: were the one after it damaged, it
+    /// would pass for the newest. A failure costs no more than that.
+    pub(super) fn end_ledger(&mut self, index: u16) {
+        let erases = self.log.header(index).ok().flatten().map_or(0, |header| header.erases);
+        let done = self.log.destroy(index, 1).is_ok() && !self.log.overwrites();
+        self.blank = done.then_some((index, erases.saturating_add(1)));
     }
 }
 
-/// Reads the ledger in segment `index`: its entries and where it ends. `None` if not even
-/// its snapshot is whole.
+/// What a ledger segment says.
+pub(super) struct Ledger {
+    pub(super) entries: Vec<Entry>,
+    /// Where it ends.
+    pub(super) end: Place,
+    /// A unit before the last whole one cannot be read.
+    pub(super) damaged: bool,
+}
+
+/// Reads the ledger in segment `index`; `None` if not even its snapshot is whole.
 pub(super) fn read<F: Flash>(
     log: &mut Log<F>,
     index: u16,
     seq: u32,
-) -> Result<Option<(Vec<Entry>, Place)>, FlashError> {
+) -> Result<Option<Ledger>, FlashError> {
     let mut at = Place { index, seq, offset: header_len() };
-    let mut state: Option<Vec<Entry>> = None;
+    let Some((mut entries, mut end)) = read_unit(log, at)? else { return Ok(None) };
+    let mut damaged = false;
     loop {
-        let mut payload = Vec::new();
-        let unit = log.unit(at, |_, _| Ok(None), |piece| payload.extend(piece))?;
-        let Some((unit, entries)) = unit.zip(decode(&payload)) else {
-            return Ok(state.map(|state| (state, at)));
+        at = end;
+        let (changes, next) = match read_unit(log, at)? {
+            Some(unit) => unit,
+            None if log.is_blank(at)? => break,
+            // Whole units behind it: that one was damaged later, not torn.
+            None => match log.resume(at)? {
+                Some(place) => {
+                    (damaged, end) = (true, place);
+                    continue;
+                }
+                None => break,
+            },
         };
-        let state = state.get_or_insert_default();
-        for entry in entries {
-            state.retain(|e| e.name != entry.name);
-            if entry.live && state.len() < MAX_QUEUES {
-                state.push(entry);
+        for entry in changes {
+            entries.retain(|e| e.name != entry.name);
+            if entry.live && entries.len() < MAX_QUEUES {
+                entries.push(entry);
             }
         }
-        at = unit.end;
+        end = next;
     }
+    Ok(Some(Ledger { entries, end, damaged }))
+}
+
+fn read_unit<F: Flash>(
+    log: &mut Log<F>,
+    at: Place,
+) -> Result<Option<(Vec<Entry>, Place)>, FlashError> {
+    let mut payload = Vec::new();
+    let unit = log.unit(at, |_, _| Ok(None), |piece| payload.extend(piece))?;
+    Ok(unit.and_then(|unit| Some((decode(&payload)?, unit.end))))
 }
 
 fn encode(entries: &[Entry]) -> Vec<u8> {

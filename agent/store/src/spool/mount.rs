@@ -6,7 +6,7 @@ use core::cmp::Ordering;
 
 use signpost_hal::flash::{Flash, FlashError};
 
-use super::ledger::{self, Entry};
+use super::ledger::{self, Entry, Ledger};
 use super::{
     FREE, LEDGER, MAX_QUEUES, Queue, SEGMENT_MIN, SEGMENTS, SEGMENTS_MIN, Spool, SpoolOpened,
     count_in, following, queue_header_len,
@@ -54,6 +54,7 @@ pub(super) fn open<F: Flash>(
         seqs: vec![0; count],
         seq: survey.as_ref().map_or(0, |s| s.seq),
         last: survey.as_ref().map_or(count as u16 - 1, |s| s.last),
+        blank: None,
         ledger: None,
         mark: None,
     };
@@ -62,8 +63,11 @@ pub(super) fn open<F: Flash>(
         return Ok((spool, SpoolOpened { fresh: true, ledger_lost: false }));
     };
     let mut opened = SpoolOpened::default();
-    let entries = match newest_ledger(&mut spool, survey.ledgers)? {
-        Some(entries) => entries,
+    let entries = match newest_ledger(&mut spool, &survey.ledgers)? {
+        Some(ledger) => {
+            opened.ledger_lost = ledger.damaged;
+            ledger.entries
+        }
         None if survey.found.is_empty() => {
             // The first snapshot itself was torn: nothing was ever acknowledged.
             begin(&mut spool)?;
@@ -76,6 +80,11 @@ pub(super) fn open<F: Flash>(
     };
     for entry in &entries {
         mount_queue(&mut spool, entry, &survey.found)?;
+    }
+    for (_, index) in &survey.ledgers {
+        if spool.owner[usize::from(*index)] == FREE {
+            spool.end_ledger(*index);
+        }
     }
     if opened.ledger_lost {
         // Without room the next change tries again.
@@ -138,16 +147,16 @@ fn begin<F: Flash>(spool: &mut Spool<F>) -> Result<(), OpenError> {
 
 fn newest_ledger<F: Flash>(
     spool: &mut Spool<F>,
-    ledgers: Vec<(u32, u16)>,
-) -> Result<Option<Vec<Entry>>, FlashError> {
+    ledgers: &[(u32, u16)],
+) -> Result<Option<Ledger>, FlashError> {
     for (seq, index) in ledgers {
-        if let Some((entries, end)) = ledger::read(&mut spool.log, index, seq)? {
-            spool.owner[usize::from(index)] = LEDGER;
-            spool.seqs[usize::from(index)] = seq;
-            if spool.log.is_open(end)? {
-                spool.ledger = Some(end);
+        if let Some(ledger) = ledger::read(&mut spool.log, *index, *seq)? {
+            spool.owner[usize::from(*index)] = LEDGER;
+            spool.seqs[usize::from(*index)] = *seq;
+            if spool.log.is_open(ledger.end)? {
+                spool.ledger = Some(ledger.end);
             }
-            return Ok(Some(entries));
+            return Ok(Some(ledger));
         }
     }
     Ok(None)
@@ -252,28 +261,76 @@ fn end_of<F: Flash>(
     let indexes: Vec<u16> = chain.iter().map(|f| f.index).collect();
     let Some(last) = chain.last() else { return Ok(None) };
     // A unit that begins in an earlier segment may be all that the last one has.
-    let mut candidates = Vec::new();
     for segment in chain.iter().rev() {
-        let begun = begun_in(&mut spool.log, segment)?;
-        let found_any = !begun.is_empty();
-        candidates.extend(begun.into_iter().rev());
-        if found_any && segment.index != last.index {
+        let mut before = u32::MAX;
+        loop {
+            let begun = Begun::in_segment(&mut spool.log, segment, before)?;
+            for (offset, first, count) in begun.latest() {
+                let place = Place { offset, ..start_of(segment) };
+                let seqs = &spool.seqs;
+                let next = |_: &mut Log<F>, index| Ok(following(&indexes, seqs, index));
+                let unit = spool.log.unit(place, next, |_| ())?;
+                if let Some(unit) = unit.filter(|unit| unit.end.index == last.index) {
+                    let next = first.saturating_add(count);
+                    let blank = spool.log.is_blank(unit.end)?;
+                    let hidden = if blank { 0 } else { hidden_behind(&mut spool.log, unit.end)? };
+                    let open = hidden == 0 && (blank || spool.log.overwrites());
+                    return Ok(Some((next.saturating_add(hidden), unit.end, open)));
+                }
+                before = offset;
+            }
+            if !begun.is_full() {
+                break;
+            }
+        }
+        if before != u32::MAX && segment.index != last.index {
             break;
         }
     }
-    for (place, first, count) in candidates {
-        let seqs = &spool.seqs;
-        let unit =
-            spool.log.unit(place, |_, index| Ok(following(&indexes, seqs, index)), |_| ())?;
-        if let Some(unit) = unit.filter(|unit| unit.end.index == last.index) {
-            let next = first.saturating_add(count);
-            let blank = spool.log.is_blank(unit.end)?;
-            let hidden = if blank { 0 } else { hidden_behind(&mut spool.log, unit.end)? };
-            let open = hidden == 0 && (blank || spool.log.overwrites());
-            return Ok(Some((next.saturating_add(hidden), unit.end, open)));
-        }
-    }
     Ok(None)
+}
+
+/// The latest units that begin in a segment before an offset: offset, first record, number of
+/// records. So few, as a large segment must take no more memory than a small one.
+struct Begun {
+    units: [(u32, u64, u64); 16],
+    seen: usize,
+}
+
+impl Begun {
+    fn in_segment<F: Flash>(
+        log: &mut Log<F>,
+        segment: &Found,
+        before: u32,
+    ) -> Result<Self, FlashError> {
+        let mut begun = Self { units: [(0, 0, 0); 16], seen: 0 };
+        let mut at = start_of(segment);
+        let mut seq = segment.of.first;
+        while at.offset < before
+            && let Some(part) = log.part(at)?
+        {
+            if part.first {
+                // Behind a damaged number nobody knows which records follow.
+                let Some(count) = count_in(log, at, &part)? else { break };
+                begun.units[begun.seen % begun.units.len()] = (at.offset, seq, count);
+                begun.seen += 1;
+                seq = seq.saturating_add(count);
+            }
+            at = log.after(at, &part);
+        }
+        Ok(begun)
+    }
+
+    /// Whether units before the [`latest`](Self::latest) may have been forgotten.
+    fn is_full(&self) -> bool {
+        self.seen > self.units.len()
+    }
+
+    /// The latest first.
+    fn latest(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        let from = self.seen.saturating_sub(self.units.len());
+        (from..self.seen).rev().map(|n| self.units[n % self.units.len()])
+    }
 }
 
 /// How many records at least lie behind the end of a segment's last readable unit: more than
@@ -292,24 +349,4 @@ fn hidden_behind<F: Flash>(log: &mut Log<F>, end: Place) -> Result<u64, FlashErr
         }
     }
     Ok(records)
-}
-
-/// The units that begin in a segment: place, first record, number of records.
-fn begun_in<F: Flash>(
-    log: &mut Log<F>,
-    segment: &Found,
-) -> Result<Vec<(Place, u64, u64)>, FlashError> {
-    let mut units = Vec::new();
-    let mut at = start_of(segment);
-    let mut seq = segment.of.first;
-    while let Some(part) = log.part(at)? {
-        if part.first {
-            // Behind a damaged number nobody knows which records follow.
-            let Some(count) = count_in(log, at, &part)? else { break };
-            units.push((at, seq, count));
-            seq = seq.saturating_add(count);
-        }
-        at = log.after(at, &part);
-    }
-    Ok(units)
 }

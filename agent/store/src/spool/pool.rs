@@ -58,7 +58,10 @@ impl<F: Flash> Spool<F> {
             let mut erases = 0;
             if !self.log.overwrites() {
                 // A header that cannot be read stands for the fewest erases there are.
-                erases = self.log.header(index)?.map_or(0, |header| header.erases.max(1));
+                erases = match self.blank.filter(|(blank, _)| *blank == index) {
+                    Some((_, erases)) => erases - 1,
+                    None => self.log.header(index)?.map_or(0, |header| header.erases.max(1)),
+                };
                 if erases > 0 {
                     least = least.min(erases);
                 }
@@ -103,7 +106,9 @@ impl<F: Flash> Spool<F> {
         payload: &[u8],
     ) -> Result<Place, StoreError> {
         for (index, header) in fresh {
-            self.log.erase(*index)?;
+            if self.blank.take_if(|(blank, _)| blank == index).is_none() {
+                self.log.erase(*index)?;
+            }
             self.seq = header.seq;
             self.seqs[usize::from(*index)] = header.seq;
             self.last = *index;

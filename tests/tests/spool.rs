@@ -1,0 +1,377 @@
+//! The spool against a mirror, under cuts, failures and damage.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as expected is a failed test")]
+
+use std::collections::VecDeque;
+
+use signpost_hal::flash::sim::{Call, SimFlash, Tear};
+use signpost_hal::flash::{Flash, FlashErrorKind};
+use signpost_store::{MAX_CURSOR, MAX_QUEUES, OpenError, Spool, StoreError};
+use signpost_tests::flash::chance::Chance;
+use signpost_tests::flash::cuts::{Plan, every_byte, live};
+use signpost_tests::flash::spool::{Model, Spools, key, name, open};
+use signpost_tests::flash::{Face, file, nor, seeds};
+
+fn contents(spool: &mut Spool<&mut SimFlash>) -> Model {
+    Spools::contents(spool).unwrap()
+}
+
+#[test]
+fn queues_keep_their_records_over_many_rounds_of_the_pool() {
+    for (n, shape) in Spools::shapes().into_iter().enumerate() {
+        let mut chance = Chance::seeded(n as u64);
+        let mut flash = SimFlash::new(shape, 1);
+        let mut model = Model::new();
+        let (mut spool, opened) = open(&mut flash, &mut chance).unwrap();
+        assert!(opened.fresh);
+        let (mut refused, mut done) = (0, 0);
+        for round in 0..1500 {
+            if round % 40 == 0 {
+                drop(spool);
+                spool = open(&mut flash, &mut chance).unwrap().0;
+                assert_eq!(contents(&mut spool), model);
+            }
+            let step = Spools::step(&mut chance, &model, shape);
+            match Spools::run(&step, &mut spool, &mut model).unwrap() {
+                true => done += 1,
+                false => refused += 1,
+            }
+            if round % 10 == 0 {
+                assert_eq!(contents(&mut spool), model, "{step:?} {shape:?}");
+            }
+        }
+        assert!(done > 200 && refused > 0, "{done} {refused}");
+        drop(spool);
+        assert_eq!(flash.double_programs(), 0);
+    }
+}
+
+#[test]
+fn invariant_3_a_cut_at_every_byte_keeps_every_acknowledged_record() {
+    for (n, shape) in [nor(4096, 4, 6), nor(4096, 64, 5), file(512, 40)].into_iter().enumerate() {
+        let mut chance = Chance::seeded(n as u64);
+        let mut flash = SimFlash::new(shape, 1);
+        let mut model = Model::new();
+        drop(open(&mut flash, &mut chance).unwrap());
+        for round in 0..40 {
+            let step = Spools::step(&mut chance, &model, shape);
+            // Erasing looks the same at most of its bytes.
+            every_byte::<Spools>(&flash, &model, &step, 1 + round % 5 * 3, &mut chance);
+            let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+            Spools::run(&step, &mut spool, &mut model).unwrap();
+        }
+    }
+}
+
+#[test]
+fn invariant_3_chains_of_cuts_lose_no_record_and_never_end_full() {
+    for seed in seeds(6) {
+        for shape in Spools::shapes() {
+            let plan = Plan { turns: 30, forks: 4 };
+            live::<Spools>(&mut Chance::seeded(seed), shape, plan)
+                .unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        }
+    }
+}
+
+#[test]
+fn a_crash_loop_with_a_held_queue_uses_up_no_segments() {
+    for shape in [nor(4096, 4, 8), file(4096, 16)] {
+        let mut chance = Chance::seeded(5);
+        let mut flash = SimFlash::new(shape, 1);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        spool.append(name(1), &key(name(1)), &[&[1; 500]]).unwrap();
+        let free = spool.free();
+        drop(spool);
+        for round in 0..400 {
+            let fuel = if round == 0 {
+                2900
+            } else {
+                chance.below(if shape.overwrites() { 2900 } else { 7000 })
+            };
+            let tear = chance.tear();
+            flash.cut_after(fuel, if tear == Tear::Complete { Tear::Any } else { tear });
+            if let Ok((mut spool, _)) = open(&mut flash, &mut chance) {
+                let _ = spool.append(name(1), &key(name(1)), &[&[2; 3000]]);
+            }
+            flash.power_off();
+            flash.power_on();
+        }
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let extra = spool.stats(name(1)).unwrap().records - 1;
+        assert!(free - spool.free() <= (extra + 1) * 4096, "{} {extra}", free - spool.free());
+        spool.append(name(1), &key(name(1)), &[&[3; 1000]]).unwrap();
+    }
+}
+
+#[test]
+fn a_full_spool_says_so_and_can_be_drained() {
+    for shape in Spools::shapes() {
+        let mut chance = Chance::seeded(6);
+        let mut flash = SimFlash::new(shape, 1);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let mut counts = [0u64; 3];
+        for n in 0.. {
+            let queue = name(n % 3);
+            match spool.append(queue, &key(queue), &[&[n as u8; 300]]) {
+                Ok(_) => counts[n as usize % 3] += 1,
+                Err(StoreError::Full) if n % 3 == 2 => break,
+                Err(StoreError::Full) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        for n in 0..3 {
+            assert_eq!(spool.stats(name(n)).unwrap().records, counts[n as usize]);
+        }
+        // Removing one by one never runs out of room, and a held queue blocks no other.
+        for seq in 0..counts[0] {
+            spool.set_cursor(name(1), &seq.to_le_bytes()).unwrap();
+            spool.remove(name(0), seq).unwrap();
+        }
+        spool.append(name(2), &key(name(2)), &[&[9; 300]]).unwrap();
+        let dropped = spool.drop_oldest_segment(name(1)).unwrap();
+        assert!(dropped.records() > 0);
+        assert_eq!(spool.stats(name(1)).unwrap().first_seq, dropped.next);
+        spool.drop_queue(name(1)).unwrap();
+        spool.drop_queue(name(2)).unwrap();
+        assert_eq!(spool.free(), spool.capacity());
+    }
+}
+
+#[test]
+fn long_records_span_segments_and_large_batches_are_cut() {
+    for shape in [nor(4096, 4, 64), file(4096, 64), nor(4096, 4, 1024)] {
+        let mut chance = Chance::seeded(7);
+        let mut flash = SimFlash::new(shape, 1);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let queue = name(1);
+        let long = chance.bytes(spool.max_record());
+        let many: Vec<Vec<u8>> = (0..1500).map(|_| chance.bytes(60)).collect();
+        let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+        assert_eq!(spool.append(queue, &key(queue), &[&long]), Ok(0..1));
+        assert_eq!(spool.append(queue, &key(queue), &many), Ok(1..1501));
+        assert_eq!(spool.append(queue, &key(queue), &[b""]), Ok(1501..1502));
+        let limit = spool.max_record();
+        let longer = vec![0; limit + 1];
+        assert_eq!(
+            spool.append(queue, &key(queue), &[&longer]),
+            Err(StoreError::TooLong { limit })
+        );
+        drop(spool);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let some = spool.read(queue, &key(queue), 0, 10, 1).unwrap();
+        assert_eq!(some, vec![(0, long)]);
+        let some = spool.read(queue, &key(queue), 700, 5000, 1 << 20).unwrap();
+        assert_eq!(some.len(), 802);
+        assert_eq!(some[0], (700, many[699].to_vec()));
+        assert_eq!(some[801], (1501, vec![]));
+        spool.remove(queue, 0).unwrap();
+        assert_eq!(spool.read(queue, &key(queue), 0, 1, 0).unwrap()[0].0, 1);
+    }
+}
+
+#[test]
+fn another_key_reads_nothing_and_a_dropped_queue_stays_dropped() {
+    let mut chance = Chance::seeded(8);
+    let mut flash = SimFlash::new(nor(4096, 4, 16), 1);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    let queue = name(1);
+    spool.append(queue, &key(queue), &[b"one", b"two"]).unwrap();
+    spool.append(queue, &key(queue), &[b"three"]).unwrap();
+    let wrong = key(name(9));
+    assert_eq!(
+        spool.read(queue, &wrong, 0, 9, 99),
+        Err(StoreError::Unreadable { first: 0, next: 2 })
+    );
+    assert_eq!(
+        spool.read(queue, &wrong, 1, 9, 99),
+        Err(StoreError::Unreadable { first: 1, next: 2 })
+    );
+    spool.drop_queue(queue).unwrap();
+    drop(spool);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    assert_eq!(spool.queues().count(), 0);
+    assert_eq!(spool.append(queue, &wrong, &[b"new"]), Ok(0..1));
+    drop(spool);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    assert_eq!(spool.read(queue, &wrong, 0, 9, 99).unwrap(), vec![(0, b"new".to_vec())]);
+    for n in 2..=MAX_QUEUES as u64 {
+        spool.set_cursor(name(n), b"c").unwrap();
+    }
+    assert_eq!(spool.set_cursor(name(99), b"c"), Err(StoreError::TooManyQueues));
+    assert_eq!(spool.set_cursor(name(2), &[0; MAX_CURSOR + 1]), Err(StoreError::Invalid));
+}
+
+#[test]
+fn an_emptied_queue_goes_on_with_its_numbers() {
+    let mut chance = Chance::seeded(9);
+    let mut flash = SimFlash::new(nor(4096, 4, 5), 1);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    spool.append(name(1), &key(name(1)), &[b"a", b"b"]).unwrap();
+    spool.remove(name(1), 1).unwrap();
+    // Another queue takes all segments, the drained one's too.
+    while spool.append(name(2), &key(name(2)), &[&[0; 500]]).is_ok() {}
+    drop(spool);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    spool.drop_queue(name(2)).unwrap();
+    assert_eq!(spool.append(name(1), &key(name(1)), &[b"c"]), Ok(2..3));
+    assert_eq!(spool.read(name(1), &key(name(1)), 0, 9, 9).unwrap(), vec![(2, b"c".to_vec())]);
+}
+
+#[test]
+fn damage_costs_its_own_segment_and_is_reported() {
+    for seed in seeds(200) {
+        let mut chance = Chance::seeded(seed);
+        let mut flash = SimFlash::new(nor(4096, 4, 16), seed);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let queue = name(1);
+        for n in 0..80u64 {
+            spool.append(queue, &key(queue), &[&[n as u8; 300], &[n as u8; 20]]).unwrap();
+        }
+        spool.remove(queue, 9).unwrap();
+        // The damage of the very last commit reads as a torn one: let it be this.
+        spool.set_cursor(name(2), b"last").unwrap();
+        drop(spool);
+        let at = chance.below(u64::from(flash.geometry().size())) as usize;
+        flash.image_mut()[at] ^= 1 << chance.below(8);
+        let (mut spool, opened) = open(&mut flash, &mut chance).unwrap();
+        let stats = spool.stats(queue).unwrap();
+        let (mut seq, mut lost, mut reports) = (stats.first_seq, 0, 0);
+        assert!(seq == 10 || opened.ledger_lost, "seed {seed}: {seq}, byte {at}");
+        loop {
+            match spool.read(queue, &key(queue), seq, 7, 9999) {
+                Ok(some) if some.is_empty() => break,
+                Ok(some) => {
+                    for (n, record) in some {
+                        assert_eq!(n, seq);
+                        assert_eq!(record[0], (n / 2) as u8);
+                        seq += 1;
+                    }
+                }
+                Err(StoreError::DamagedRecords { first, next }) => {
+                    assert!(first == seq && next > first && next <= stats.next_seq);
+                    lost += next - first;
+                    reports += 1;
+                    seq = next;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!(seq, stats.next_seq);
+        assert!(lost <= 26 && reports <= 2, "seed {seed}: {lost} lost, byte {at}");
+        assert!(160 - stats.next_seq <= 26, "seed {seed}: ends at {}", stats.next_seq);
+        spool.append(queue, &key(queue), &[b"goes on"]).unwrap();
+        spool.remove(queue, u64::MAX).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_ledger_is_never_passed_over_for_an_older_one() {
+    for shape in [nor(4096, 4, 16), file(4096, 16)] {
+        let mut chance = Chance::seeded(13);
+        let mut flash = SimFlash::new(shape, 1);
+        let queue = name(1);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        spool.append(queue, &key(queue), &[&[7; 100], &[8; 100], &[9; 100]]).unwrap();
+        // Through several ledgers, and on into the newest one.
+        for n in 0..500u32 {
+            spool.set_cursor(queue, &n.to_le_bytes()).unwrap();
+        }
+        spool.remove(queue, 1).unwrap();
+        drop(spool);
+        let damaged = (0..16).filter(|segment| {
+            let mut image = flash.clone();
+            image.image_mut()[segment * 4096 + 9] ^= 1;
+            let (mut spool, opened) = open(&mut image, &mut chance).unwrap();
+            if !opened.ledger_lost {
+                assert_eq!(spool.cursor(queue), Some(&499u32.to_le_bytes()[..]));
+            }
+            let first = spool.stats(queue).unwrap().first_seq;
+            spool.append(queue, &key(queue), &[b"goes on"]).unwrap();
+            opened.ledger_lost && first == 0
+        });
+        assert_eq!(damaged.count(), 1, "{shape:?}");
+    }
+}
+
+#[test]
+fn any_image_opens_or_errs() {
+    let mut chance = Chance::seeded(11);
+    let mut valid = SimFlash::new(nor(4096, 4, 12), 1);
+    let (mut spool, _) = open(&mut valid, &mut chance).unwrap();
+    for n in 0..40 {
+        spool.append(name(n % 3), &key(name(n % 3)), &[&chance.bytes(500)]).unwrap();
+        spool.remove(name(n % 3), n / 6).unwrap();
+    }
+    drop(spool);
+    for seed in seeds(1500) {
+        let mut chance = Chance::seeded(seed);
+        let shape = if seed % 2 == 0 { nor(4096, 4, 12) } else { file(4096, 12) };
+        let mut image = valid.image().to_vec();
+        match seed % 5 {
+            0 => image = chance.bytes(image.len()),
+            1 => image.truncate(chance.below(image.len() as u64) as usize),
+            2 => image.rotate_left(4096 * chance.below(12) as usize),
+            _ => {
+                for _ in 0..=chance.below(60) {
+                    let start = 4096 * chance.below(12);
+                    let within = if chance.below(2) == 0 { 60 } else { 4096 };
+                    let at = start + chance.below(within);
+                    image[at as usize] = chance.number() as u8;
+                }
+            }
+        }
+        let mut flash = SimFlash::from_image(shape, image, seed);
+        if let Ok((mut spool, _)) = open(&mut flash, &mut chance) {
+            for n in 0..3 {
+                let queue = name(n);
+                let _ = spool.append(queue, &key(queue), &[b"x"]);
+                let _ = spool.read(queue, &key(queue), 0, 99, 9999);
+                let _ = spool.drop_oldest_segment(queue);
+                let _ = spool.remove(queue, 20);
+            }
+            let _ = spool.wipe();
+        }
+    }
+    let mut random = SimFlash::from_image(nor(4096, 4, 12), chance.bytes(49152), 1);
+    assert_eq!(open(&mut random, &mut chance).map(|_| ()), Err(OpenError::Garbage));
+}
+
+#[test]
+fn a_failing_medium_gives_typed_errors_and_loses_nothing() {
+    for call in [Call::Read, Call::Program, Call::Erase, Call::Sync] {
+        for seed in seeds(60) {
+            let mut chance = Chance::seeded(seed);
+            let shape = if seed % 2 == 0 { nor(4096, 4, 12) } else { file(4096, 48) };
+            let mut flash = SimFlash::new(shape, seed);
+            drop(open(&mut flash, &mut chance).unwrap());
+            let kind = [FlashErrorKind::Io, FlashErrorKind::Full, FlashErrorKind::ReadOnly]
+                [seed as usize % 3];
+            let always = seed % 7 == 0;
+            flash.fail(call, kind, chance.below(40), always);
+            let queue = name(1);
+            // Each acknowledged record, in order; between them may be some that were refused.
+            let mut kept = VecDeque::new();
+            if let Ok((mut spool, _)) = open(&mut flash, &mut chance) {
+                for n in 0..30u8 {
+                    match spool.append(queue, &key(queue), &[&[n; 300]]) {
+                        Ok(_) => kept.push_back(n),
+                        Err(StoreError::Flash(e)) => assert_eq!(e.kind(), kind),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            }
+            flash.heal();
+            let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+            let found = contents(&mut spool).remove(&queue).unwrap_or_default();
+            for record in &found.records {
+                if kept.front() == Some(&record[0]) {
+                    kept.pop_front();
+                }
+            }
+            assert!(kept.is_empty(), "{call:?} seed {seed}: {kept:?}");
+            drop(spool);
+            assert_eq!(flash.double_programs(), 0);
+        }
+    }
+}
