@@ -379,7 +379,10 @@ impl<F: Flash> Spool<F> {
         }
         let new = Queue { first, cursor: cursor.to_vec(), ..old.clone() };
         self.save(slot, Some(&new))?;
-        self.queues[slot] = Some(new);
+        // Room for the ledger may have cost a drained queue its head: only these two are new.
+        if let Some(queue) = self.queues[slot].as_mut() {
+            (queue.first, queue.cursor) = (new.first, new.cursor);
+        }
         let chain = self.chain(slot);
         for pair in chain.windows(2) {
             // A header that cannot be read keeps its segment until a later one can.
