@@ -13,9 +13,10 @@
 //! # The format, version 1
 //! All numbers are little-endian. `crc` is CRC-32 as in Ethernet. A *varint* is LEB128.
 //!
-//! The medium is a row of **segments** of equal size: one erase unit for tokens; for a spool
-//! 1/128 of the medium, at least one erase unit and 4 KiB, in whole erase units. A segment is
-//! erased, then written front to back: a **header**, then **parts**.
+//! The medium is a row of **segments** of equal size: for tokens as few erase units as make
+//! 256 bytes; for a spool 1/128 of the medium, at least one erase unit and 4 KiB, rounded down
+//! to whole erase units. A segment is erased, then written front to back: a **header**, then
+//! **parts**.
 //!
 //! | header, offset | bytes | |
 //! |---|---|---|
@@ -35,7 +36,7 @@
 //! | part, offset | bytes | |
 //! |---|---|---|
 //! | 0 | 4 | bits 0-15 length of the payload; 16 first of its unit; 17 last; 18 several records; 19 zero; 20-31 low bits of the crc of store id, `seq`, offset in the segment, this word's low 20 bits |
-//! | 4 | 4 | crc of those four, the crc of the unit's part before (0 if none), and the payload |
+//! | 4 | 4 | crc of the same (8, 4, 4 and 4 bytes), this crc of the unit's part before (4; 0 if none), and the payload |
 //! | 8 | | payload |
 //!
 //! A **unit** is what becomes visible as a whole: the payloads of a first part and those that
@@ -46,24 +47,28 @@
 //! **Sealed** means: a random nonce (24 bytes), XChaCha20 ciphertext, Poly1305 tag (16).
 //!
 //! ## Tokens
-//! Segments form a ring and a chain by `seq`. A unit holds a varint, eight times the
-//! distance in `seq` from the unit's first segment down to the oldest one still needed plus
-//! the commit's number modulo 8, then entries: key (1),
-//! length (varint), and so many bytes sealed under the store key. Length 0 removes the key.
-//! The newest entry counts. Associated data: `signpost`, version, 1, store id, key, `seq` and
-//! offset of the unit. Keys 255 and 254 are both the store key itself, sealed under an outer
-//! key; associated data: `signpost`, version, 0, store id, then what binds the store to its device.
+//! Segments form a ring and a chain by `seq`. The newest segment whose chain holds a whole unit
+//! ends the log; newer ones are void. A unit holds a varint, eight times the distance in `seq`
+//! from the unit's first segment down to the oldest one still needed plus the commit's number
+//! modulo 8, then entries: key (1), length (varint), and so many bytes, which are the value
+//! sealed under the store key. Length 0 removes the key. The newest entry counts. Associated
+//! data: `signpost`, version, 1, store id, key, `seq` and offset of the unit. Keys 255 and 254
+//! are both the store key itself, sealed under an outer key; associated data: `signpost`,
+//! version, 0, store id, then what binds the store to its device.
 //!
 //! ## Spool
-//! The newest whole **ledger** segment says which queues there are. Its units hold entries:
-//! name (20), birth (4), flag (1: 1 a live queue, 0 dropped), sequence number of the first
-//! record not removed (8), length of the cursor (1), cursor. The first unit of a ledger
-//! segment holds all of them. A queue's segments are those with its name and birth; one with
-//! a lower first record than an earlier one voids that. A record unit holds, if bit 18 is
-//! set, their number (2) and the low half of the crc of `seq`, offset and it (2)
-//! before what is sealed; sealed is the record itself, or for several
-//! a varint length and the bytes of each. Associated data: `signpost`, version, 2, store id,
-//! name, birth, sequence number of the unit's first record (8).
+//! The newest whole **ledger** segment says which queues there are. Its units hold the number
+//! of their entries (1), then the entries, of which a later one replaces an earlier one of its
+//! name: name (20), birth (4), flag (1: 1 a live queue, 0 dropped), sequence number of the first
+//! record not removed (8), length of the cursor (1), cursor. The first unit of a ledger segment
+//! holds all of them. A queue's segments are those with its name and birth; one with a lower
+//! first record than an earlier one voids that. Those before the last one that begins at or
+//! below the first record not removed are free: they may hold anything.
+//!
+//! A record unit holds, if bit 18 is set, the number of its records (2) and the low half of the
+//! crc of `seq`, offset and that number (2) before what is sealed; sealed is the record itself,
+//! or for several a varint length and the bytes of each. Associated data: `signpost`, version,
+//! 2, store id, name, birth, sequence number of the unit's first record (8).
 
 #![no_std]
 
