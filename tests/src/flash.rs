@@ -1,6 +1,6 @@
 //! The stores over flash that loses its power: models of what they must hold, and the cuts.
 
-use std::fmt::Debug;
+use std::fmt;
 
 use signpost_hal::flash::Geometry;
 use signpost_hal::flash::sim::SimFlash;
@@ -18,9 +18,9 @@ pub trait Face {
     /// The store, open over a simulated medium.
     type Store<'a>;
     /// All that the store holds, in memory.
-    type Model: Clone + Debug + Default + PartialEq;
+    type Model: Clone + Default + PartialEq;
     /// Something to do to both.
-    type Step: Clone + Debug;
+    type Step: Clone + fmt::Debug;
 
     /// Media on which the store is tried: small ones, so that it soon goes round.
     fn shapes() -> Vec<Geometry>;
@@ -54,6 +54,9 @@ pub trait Face {
     /// The first thing that cannot be read.
     fn contents(store: &mut Self::Store<'_>) -> Result<Self::Model, StoreError>;
 
+    /// What the model holds, in a few words.
+    fn tell(model: &Self::Model) -> String;
+
     /// Whether `found` is what a cut in the middle of `step` may leave of `before`.
     fn explains(step: &Self::Step, before: &Self::Model, found: &Self::Model) -> bool;
 
@@ -63,6 +66,16 @@ pub trait Face {
     /// # Errors
     /// What the store says.
     fn breathe(store: &mut Self::Store<'_>) -> Result<(), StoreError>;
+}
+
+/// Shows a value by its length and its first bytes.
+struct Brief<'a>(&'a [u8]);
+
+impl fmt::Debug for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} B", self.0.len())?;
+        self.0.iter().take(3).try_for_each(|byte| write!(f, " {byte:02x}"))
+    }
 }
 
 /// What a store said of the medium that it was opened on.

@@ -163,7 +163,7 @@ impl<F: Face> Life<F> {
             Ok(_) => found == model,
             Err(_) => F::explains(step, &self.model, &found),
         };
-        if right { Ok(()) } else { Err(context(&not(&found, &self.model, answer.is_ok()))) }
+        if right { Ok(()) } else { Err(context(&not::<F>(&found, &self.model, answer.is_ok()))) }
     }
 
     /// Opens and writes a little until the power goes again.
@@ -284,7 +284,7 @@ impl<F: Face> Life<F> {
             None => held == self.model,
         };
         if !right {
-            return Err(not(&held, &self.model, false));
+            return Err(not::<F>(&held, &self.model, false));
         }
         self.begun = true;
         self.model = held;
@@ -296,7 +296,7 @@ fn told<S: std::fmt::Debug, E: std::fmt::Display>(when: &str, step: &S, error: &
     format!("{when}: {step:?}: {error}")
 }
 
-fn not<M: std::fmt::Debug>(found: &M, before: &M, acknowledged: bool) -> String {
+fn not<F: Face>(found: &F::Model, before: &F::Model, acknowledged: bool) -> String {
     let said = if acknowledged { "acknowledged" } else { "not acknowledged" };
-    format!("{said}, found {found:?}\n    instead of {before:?}")
+    format!("{said}\n    found  {}\n    before {}", F::tell(found), F::tell(before))
 }

@@ -1,13 +1,14 @@
 //! The spool and its model: numbered records in queues.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use signpost_hal::flash::sim::SimFlash;
 use signpost_hal::flash::{Flash, Geometry};
 use signpost_store::{MAX_CURSOR, OpenError, QueueKey, QueueName, Spool, SpoolOpened, StoreError};
 
 use super::chance::Chance;
-use super::{Face, Found, file, nor};
+use super::{Brief, Face, Found, file, nor};
 
 /// What a queue must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn open<F: Flash>(flash: F, chance: &mut Chance) -> Result<(Spool<F>, SpoolO
 }
 
 /// Something to do to a spool.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Step {
     /// [`Spool::append`].
     Append(QueueName, Vec<Vec<u8>>),
@@ -76,6 +77,24 @@ pub enum Step {
     Drop(QueueName),
     /// [`Spool::wipe`].
     Wipe,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Append(queue, records) => {
+                let brief: Vec<_> = records.iter().map(|record| Brief(record)).collect();
+                write!(f, "append to {}: {brief:?}", queue.0[0])
+            }
+            Self::Remove(queue, up_to) => write!(f, "remove from {} up to {up_to}", queue.0[0]),
+            Self::Mark(queue, up_to, cursor) => {
+                write!(f, "remove from {} up to {up_to}, cursor {:?}", queue.0[0], Brief(cursor))
+            }
+            Self::DropOldest(queue) => write!(f, "drop the oldest segment of {}", queue.0[0]),
+            Self::Drop(queue) => write!(f, "drop {}", queue.0[0]),
+            Self::Wipe => f.write_str("wipe"),
+        }
+    }
 }
 
 /// The spool as a [`Face`].
@@ -167,6 +186,15 @@ impl Face for Spools {
     fn contents(spool: &mut Self::Store<'_>) -> Result<Model, StoreError> {
         let names: Vec<QueueName> = spool.queues().filter(|queue| *queue != name(BREATH)).collect();
         names.into_iter().map(|name| Ok((name, queue(spool, name)?))).collect()
+    }
+
+    fn tell(model: &Model) -> String {
+        let queue = |(name, queue): (&QueueName, &Queue)| {
+            let lengths: Vec<usize> = queue.records.iter().map(Vec::len).collect();
+            let (from, cursor) = (queue.first, Brief(&queue.cursor));
+            format!("queue {} from {from}: {lengths:?}, cursor {cursor:?}", name.0[0])
+        };
+        model.iter().map(queue).collect::<Vec<_>>().join("; ")
     }
 
     fn explains(step: &Step, before: &Model, found: &Model) -> bool {

@@ -1,13 +1,14 @@
 //! The token store and its model: a map.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use signpost_hal::flash::sim::SimFlash;
 use signpost_hal::flash::{Flash, Geometry};
 use signpost_store::{OpenError, Opened, OuterKeys, StoreError, TokenStore};
 
 use super::chance::Chance;
-use super::{Face, Found, file, nor};
+use super::{Brief, Face, Found, file, nor};
 
 /// What the token store must hold: each key's value.
 pub type Model = BTreeMap<u8, Vec<u8>>;
@@ -18,7 +19,7 @@ const BREATH: u8 = 200;
 const KEYS: u64 = 3;
 
 /// Something to do to a token store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Step {
     /// [`TokenStore::put`].
     Put(u8, Vec<u8>),
@@ -28,6 +29,17 @@ pub enum Step {
     Scrub,
     /// [`TokenStore::wipe`].
     Wipe,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put(key, value) => write!(f, "put {key}: {:?}", Brief(value)),
+            Self::Remove(key) => write!(f, "remove {key}"),
+            Self::Scrub => f.write_str("scrub"),
+            Self::Wipe => f.write_str("wipe"),
+        }
+    }
 }
 
 /// The token store as a [`Face`].
@@ -120,6 +132,11 @@ impl Face for Tokens {
             model.extend(store.get(key)?.map(|value| (key, value.to_vec())));
         }
         Ok(model)
+    }
+
+    fn tell(model: &Model) -> String {
+        let brief: BTreeMap<_, _> = model.iter().map(|(key, v)| (key, Brief(v))).collect();
+        format!("{brief:?}")
     }
 
     fn explains(step: &Step, before: &Model, found: &Model) -> bool {
