@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod first_version;
 mod second_reader;
 mod support;
 
@@ -12,7 +13,9 @@ use std::rc::Rc;
 use second_reader::{Queue, Shape};
 use signpost_hal::flash::sim::SimFlash;
 use signpost_hal::flash::{Flash, FlashError, Geometry};
-use signpost_store::{MAX_CURSOR, OuterKeys, QueueKey, QueueName, Spool, StoreError, TokenStore};
+use signpost_store::{
+    MAX_CURSOR, OpenError, OuterKeys, QueueKey, QueueName, Spool, StoreError, TokenStore,
+};
 use support::{Chance, file, nor, seeds};
 
 /// A medium whose image can be looked at while a store has it.
@@ -22,6 +25,10 @@ struct Shared(Rc<RefCell<SimFlash>>);
 impl Shared {
     fn new(shape: Geometry, seed: u64) -> Self {
         Self(Rc::new(RefCell::new(SimFlash::new(shape, seed))))
+    }
+
+    fn holding(shape: Geometry, image: Vec<u8>) -> Self {
+        Self(Rc::new(RefCell::new(SimFlash::from_image(shape, image, 1))))
     }
 
     fn image(&self) -> Vec<u8> {
@@ -256,4 +263,27 @@ fn a_cursor_of_a_drained_queue_costs_no_record_that_comes_later() {
         assert_eq!(queues(&mut spool)[&one.0].records, [vec![7; 100]]);
         assert_eq!(flash.0.borrow().double_programs(), 0);
     }
+}
+
+#[test]
+fn a_store_of_another_version_says_so() {
+    let shape = nor(4096, 4, 8);
+    let mut chance = Chance(1);
+    let [tokens, spool] = [(); 2].map(|()| Shared::new(shape, 1));
+    let keys = OuterKeys::new([7; 32]);
+    drop(TokenStore::open(tokens.clone(), &keys, chance.entropy()).unwrap());
+    drop(Spool::open(spool.clone(), chance.entropy()).unwrap());
+    for flash in [&tokens, &spool] {
+        let mut flash = flash.0.borrow_mut();
+        let header = &mut flash.image_mut()[..24];
+        header[1] = header[1] & 0x0F | 2 << 4;
+        let sum = second_reader::crc(&[&header[..20]]);
+        header[20..].copy_from_slice(&sum.to_le_bytes());
+    }
+    let error = TokenStore::open(tokens.clone(), &keys, chance.entropy()).map(drop).unwrap_err();
+    assert_eq!(error, OpenError::OtherVersion);
+    assert!(second_reader::tokens(&tokens.image(), seen(shape), &[[7; 32]], b"").is_err());
+    let error = Spool::open(spool.clone(), chance.entropy()).map(drop).unwrap_err();
+    assert_eq!(error, OpenError::OtherVersion);
+    assert!(second_reader::spool(&spool.image(), seen(shape), key).is_err());
 }

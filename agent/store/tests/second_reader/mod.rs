@@ -29,7 +29,7 @@ const MAGIC: u8 = 0xA5;
 const VERSION: u8 = 1;
 
 /// CRC-32 as in Ethernet, over several slices as if they were one.
-fn crc(slices: &[&[u8]]) -> u32 {
+pub fn crc(slices: &[&[u8]]) -> u32 {
     let mut crc = !0_u32;
     for byte in slices.iter().flat_map(|slice| slice.iter()) {
         crc ^= u32::from(*byte);
