@@ -42,6 +42,8 @@ pub struct Storage<F> {
     session: Fields,
     metadata: Fields,
     owners: Vec<OwnerKey>,
+    /// Their record as it is kept. Only [`KEYS`] may hold keys: it is what a sign-out rewrites.
+    owners_record: Fields,
     written: u64,
 }
 
@@ -93,6 +95,7 @@ impl<F: Flash> Storage<F> {
             session: Fields::new(),
             metadata: Fields::new(),
             owners: Vec::new(),
+            owners_record: Fields::new(),
             written: 0,
         };
         let opened = storage.load(device_id, found.lost > 0 || !found.damaged.is_empty())?;
@@ -117,19 +120,23 @@ impl<F: Flash> Storage<F> {
             (read(DEVICE), read(SESSION), read(METADATA), read(OWNERS));
         let record = session.as_ref().map(records::session_of);
         damaged |= matches!(record, Some(Err(_)));
-        let kept = owners.and_then(|fields| {
+        let kept = owners.as_ref().and_then(|fields| {
             // The keys of another spool open nothing here.
             let same = fields.get(SPOOL_ID).ok()? == Some(self.spool.id());
             fields.get(KEYS).ok()?.filter(|_| same)
         });
         self.owners = kept.unwrap_or_default();
+        self.owners_record = owners.unwrap_or_default();
         let opened_metadata = metadata.as_ref().and_then(|f| records::metadata_of(f).ok());
         self.session = session.unwrap_or_default();
         self.metadata = metadata.unwrap_or_default();
-        let kept = device.and_then(|fields| fields.get::<String>(ID).ok().flatten());
+        let device = device.unwrap_or_default();
+        let kept = device.get::<String>(ID).ok().flatten();
         let device_id = match device_id.map(str::to_owned).or(kept) {
             Some(id) => id,
-            None => self.draw_device_id().map_err(|trouble| OpenTrouble::Tokens(trouble.into()))?,
+            None => self
+                .draw_device_id(device)
+                .map_err(|trouble| OpenTrouble::Tokens(trouble.into()))?,
         };
         Ok(Opened {
             record: record.and_then(Result::ok),
@@ -140,11 +147,11 @@ impl<F: Flash> Storage<F> {
         })
     }
 
-    fn draw_device_id(&mut self) -> Result<String, Unsaved> {
+    fn draw_device_id(&mut self, device: Fields) -> Result<String, Unsaved> {
         let mut random = [0; 5];
         (self.entropy)(&mut random);
         let id = random.iter().fold(String::from("sp-"), |id, byte| id + &format!("{byte:02x}"));
-        let fields = Fields::new().with(ID, &id).map_err(|_| Unsaved::Unwritable)?;
+        let fields = device.with(ID, &id).map_err(|_| Unsaved::Unwritable)?;
         self.tokens.put(DEVICE, &fields.to_bytes()).map_err(Unsaved::Store)?;
         Ok(id)
     }
@@ -386,9 +393,10 @@ impl<F: Flash> Storage<F> {
     }
 
     fn save_owners(&mut self) -> Result<(), Unsaved> {
-        let fields = Fields::new()
-            .with(KEYS, &self.owners)
-            .and_then(|fields| fields.with(SPOOL_ID, &self.spool.id()))
+        let fields = &mut self.owners_record;
+        fields
+            .set(KEYS, &self.owners)
+            .and_then(|()| fields.set(SPOOL_ID, &self.spool.id()))
             .map_err(|_| Unsaved::Unwritable)?;
         let bytes = fields.to_bytes();
         self.written += bytes.len() as u64;
