@@ -65,6 +65,11 @@ pub(crate) fn cpu() -> Duration {
     reading(ClockId::ThreadCPUTime)
 }
 
+/// Time that only differences of mean something.
+pub(crate) fn wall() -> Duration {
+    reading(ClockId::Monotonic)
+}
+
 fn reading(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)

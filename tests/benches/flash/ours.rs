@@ -1,14 +1,18 @@
 //! Signpost's own stores, over any medium.
 
+use std::path::PathBuf;
+
 use fastrand::Rng;
 use signpost_hal::flash::Flash;
+use signpost_hal::flash::file::FileFlash;
 use signpost_store::{Entropy, OuterKeys, QueueKey, QueueName, Spool, TokenStore};
 
 use super::chip::Chip;
 use super::workload::{Outcome, Peer, RecordLog, TokenLog};
+use super::{SPOOL_SIZE, TOKENS_SIZE};
 
 /// Bytes that sealing adds to a value or a commit.
-pub(crate) const SEALING: u64 = 40;
+const SEALING: u64 = 40;
 const QUEUE: QueueName = QueueName([1; 20]);
 
 pub(crate) const ON_NOR: Peer<Chip> = Peer {
@@ -16,6 +20,19 @@ pub(crate) const ON_NOR: Peer<Chip> = Peer {
     sealing: SEALING,
     tokens: |chip| Ok(Box::new(open_tokens(chip)?)),
     records: Some(|chip| Ok(Box::new(open_spool(chip)?))),
+};
+
+pub(crate) const ON_FILE: Peer<PathBuf> = Peer {
+    name: "signpost",
+    sealing: SEALING,
+    tokens: |folder| {
+        let file = FileFlash::open(&folder.join("tokens"), u64::from(TOKENS_SIZE))?;
+        Ok(Box::new(open_tokens(file)?))
+    },
+    records: Some(|folder| {
+        let file = FileFlash::open(&folder.join("spool"), u64::from(SPOOL_SIZE))?;
+        Ok(Box::new(open_spool(file)?))
+    }),
 };
 
 /// Randomness as cheap as can be: the system's is not what is measured.
@@ -51,6 +68,23 @@ impl<F: Flash> TokenLog for TokenStore<F> {
 pub(crate) struct Queue<F> {
     spool: Spool<F>,
     key: QueueKey,
+}
+
+impl<F: Flash> Queue<F> {
+    /// Bytes of the medium that records can take.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.spool.capacity()
+    }
+
+    /// Bytes of the medium that records take, in whole segments.
+    pub(crate) fn used(&self) -> u64 {
+        self.spool.stats(QUEUE).map_or(0, |stats| stats.bytes)
+    }
+
+    /// Records that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.spool.stats(QUEUE).map_or(0, |stats| stats.records)
+    }
 }
 
 impl<F: Flash> RecordLog for Queue<F> {

@@ -26,8 +26,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether the first value, as it is shown, keeps to the goal.
     fn is_met(&self) -> Option<bool> {
-        Some((*self.values.first()?)? <= self.goal?)
+        let shown = 10_f64.powi(i32::try_from(self.decimals).ok()?);
+        let value = (*self.values.first()?)?;
+        Some((value * shown).round() / shown <= self.goal?)
     }
 }
 

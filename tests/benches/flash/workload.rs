@@ -58,7 +58,7 @@ pub(crate) trait Load {
     /// Gives `log` so many records more. Allocates nothing: that would count as the store's.
     fn run(&mut self, log: &mut Self::Log, records: u64) -> Outcome;
 
-    /// Adds what [`check`](Self::check) looks for, unless it is there.
+    /// Sees to it that [`check`](Self::check) has something to look for.
     fn leave(&mut self, log: &mut Self::Log) -> Outcome;
 
     /// Whether `log` has what was left.
@@ -124,6 +124,21 @@ impl Records {
     pub(crate) fn new(batch: usize) -> Self {
         Self { chance: Rng::with_seed(1), batch: vec![[0; RECORD]; batch], waiting: 0 }
     }
+
+    fn append(&mut self, log: &mut dyn RecordLog) -> Outcome {
+        self.batch.iter_mut().for_each(|record| self.chance.fill(record));
+        let mut records = [&[][..]; HUNDRED];
+        records.iter_mut().zip(&self.batch).for_each(|(slot, record)| *slot = record);
+        log.append(&records[..self.batch.len()])?;
+        self.waiting += self.batch.len() as u64;
+        Ok(())
+    }
+
+    fn remove(&mut self, log: &mut dyn RecordLog) -> Outcome {
+        log.remove(self.waiting)?;
+        self.waiting = 0;
+        Ok(())
+    }
 }
 
 impl Load for Records {
@@ -141,22 +156,19 @@ impl Load for Records {
 
     fn run(&mut self, log: &mut Self::Log, records: u64) -> Outcome {
         for _ in 0..records / self.batch() {
-            self.leave(log)?;
+            self.append(log)?;
             if self.waiting >= HUNDRED as u64 {
-                log.remove(self.waiting)?;
-                self.waiting = 0;
+                self.remove(log)?;
             }
         }
         Ok(())
     }
 
     fn leave(&mut self, log: &mut Self::Log) -> Outcome {
-        self.batch.iter_mut().for_each(|record| self.chance.fill(record));
-        let mut records = [&[][..]; HUNDRED];
-        records.iter_mut().zip(&self.batch).for_each(|(slot, record)| *slot = record);
-        log.append(&records[..self.batch.len()])?;
-        self.waiting += self.batch();
-        Ok(())
+        if self.waiting > 0 {
+            self.remove(log)?;
+        }
+        self.append(log)
     }
 
     fn check(&self, log: &mut Self::Log) -> Outcome {
