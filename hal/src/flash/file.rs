@@ -38,7 +38,7 @@ pub struct FileFlash {
 impl FileFlash {
     /// Opens the file at `path`, made with mode 0600 if it is missing, as a medium of `size`
     /// bytes (rounded down to blocks). A block device has its own size and `size` caps it; 0
-    /// stands for all of it.
+    /// stands for all of it. Below `/dev` no file is made.
     ///
     /// # Errors
     /// [`FlashErrorKind::Locked`] if it is open elsewhere or mounted,
@@ -55,7 +55,7 @@ impl FileFlash {
         options.read(true).write(true).mode(0o600).custom_flags(flags.bits() as i32);
         let (file, made) = match options.open(path) {
             Ok(file) => (file, false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_for_devices(path) => {
                 (options.create_new(true).open(path).map_err(|e| from_io(&e))?, true)
             }
             Err(error) => return Err(from_io(&error)),
@@ -140,6 +140,12 @@ impl Flash for FileFlash {
     }
 }
 
+/// Whether files at `path` are none of ours to make: in place of a device that is gone there would
+/// be one in memory, and what it was given to keep would go with the power.
+fn is_for_devices(path: &Path) -> bool {
+    path.starts_with("/dev") && !path.starts_with("/dev/shm")
+}
+
 fn sync_folder(path: &Path) -> Result<(), FlashError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = File::open(folder).map_err(|e| from_io(&e))?;
@@ -200,6 +206,7 @@ mod tests {
         symlink(at("nowhere"), at("link")).unwrap();
         assert_eq!(kind(&at("link"), 65_536), FlashErrorKind::Missing);
         assert_eq!(kind(&at("none").join("file"), 65_536), FlashErrorKind::Missing);
+        assert_eq!(kind(Path::new("/dev/no-such-disk"), 65_536), FlashErrorKind::Missing);
         assert_eq!(kind(&at("tiny"), 4095), FlashErrorKind::Unsuitable);
         assert_eq!(kind(&at("tiny"), 0), FlashErrorKind::Unsuitable);
     }
