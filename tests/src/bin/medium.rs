@@ -192,27 +192,27 @@ fn work(options: &Options) -> Result<Value, Trouble> {
     if options.until_stopped {
         return mix(&mut tokens, records.as_mut(), options);
     }
-    println!("{:<28} {:>8} {:>14} {:>14}", "steps", "done", "4 KiB blocks", "a step");
-    let updates = Phase::run("token updates", options.updates, &options.tokens, |log| {
+    println!("{:<28} {:>8} {:>14} {:>14}", "what", "done", "4 KiB blocks", "each");
+    let updates = Phase::run("token updates", options.updates, 1, &options.tokens, |log| {
         tokens.put().map(|n| log.say(options, "put", n))
     })?;
     let mut spooled = Value::Null;
     if let Some((records, path)) = records.as_mut().zip(options.spool.as_ref()) {
-        let single = Phase::run("records, one by one", options.records, path, |log| {
+        let single = Phase::run("records, one by one", options.records, 1, path, |log| {
             records.append(1, options, log)
         })?;
         let batches = options.records / HUNDRED;
-        let batched = Phase::run("records, batches of 100", batches, path, |log| {
+        let batched = Phase::run("records, batches of 100", batches, HUNDRED, path, |log| {
             records.append(HUNDRED, options, log)
         })?;
         spooled = json!({
             "geometry": shape(&records.geometry),
-            "single": single.told(1),
-            "batched": batched.told(HUNDRED),
+            "single": single.told(),
+            "batched": batched.told(),
         });
     }
     let geometry = tokens.geometry;
-    let told = json!({ "geometry": shape(&geometry), "updates": updates.told(1) });
+    let told = json!({ "geometry": shape(&geometry), "updates": updates.told() });
     // Again, from the medium alone.
     let last = tokens.last;
     drop(tokens);
@@ -457,7 +457,7 @@ impl Log {
     }
 }
 
-/// Steps of one kind, and what the block device below counted meanwhile.
+/// What was done in one kind of steps, and what the block device below counted meanwhile.
 struct Phase {
     done: u64,
     /// `None` where there is no block device.
@@ -465,9 +465,11 @@ struct Phase {
 }
 
 impl Phase {
+    /// Takes so many steps, each of which does `of` things.
     fn run(
         name: &str,
         steps: u64,
+        of: u64,
         path: &Path,
         mut step: impl FnMut(&mut Log) -> Result<(), Trouble>,
     ) -> Result<Self, Trouble> {
@@ -479,10 +481,10 @@ impl Phase {
             step(&mut log)?;
         }
         let sectors = sectors_written(path).zip(from).map(|(to, from)| to - from);
-        let phase = Self { done: steps, sectors };
+        let phase = Self { done: steps * of, sectors };
         let blocks = phase.blocks().map_or("-".into(), |blocks| format!("{blocks:.0}"));
-        let each = phase.each(1).map_or("-".into(), |each| format!("{each:.3}"));
-        println!("{name:<28} {steps:>8} {blocks:>14} {each:>14}");
+        let each = phase.each().map_or("-".into(), |each| format!("{each:.3}"));
+        println!("{name:<28} {:>8} {blocks:>14} {each:>14}", phase.done);
         Ok(phase)
     }
 
@@ -490,14 +492,13 @@ impl Phase {
         self.sectors.map(|sectors| (sectors * SECTOR) as f64 / BLOCK as f64)
     }
 
-    /// Blocks for each of the `of` things that a step did.
-    fn each(&self, of: u64) -> Option<f64> {
-        self.blocks().map(|blocks| blocks / (self.done * of).max(1) as f64)
+    fn each(&self) -> Option<f64> {
+        self.blocks().map(|blocks| blocks / self.done.max(1) as f64)
     }
 
-    fn told(&self, of: u64) -> Value {
-        let each = self.each(of).map(|each| (each * 10_000.0).round() / 10_000.0);
-        json!({ "done": self.done * of, "sectors": self.sectors, "blocks_each": each })
+    fn told(&self) -> Value {
+        let each = self.each().map(|each| (each * 10_000.0).round() / 10_000.0);
+        json!({ "done": self.done, "sectors": self.sectors, "blocks_each": each })
     }
 }
 
