@@ -16,19 +16,24 @@ pub(crate) const SEALING: usize = NONCE + TAG;
 /// Fills a buffer with random bytes of the system; nonces and keys come from it.
 pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// The keys from outside under which a store's own key is wrapped.
+/// The keys from outside under which a store's own key is wrapped, and what it is bound to.
 ///
-/// The first wraps, the others only open: a store that one of them opened is wrapped anew.
+/// The first key wraps, the others only open: a store that one of them opened is wrapped anew.
+/// With the same key and another binding a store is foreign.
 #[derive(Clone)]
 pub struct OuterKeys {
     keys: Vec<SealKey>,
-    binding: Vec<u8>,
+    /// The first wraps.
+    bindings: Vec<Vec<u8>>,
+    /// Opens a store that is bound to nothing.
+    unbound: bool,
 }
 
 impl OuterKeys {
-    /// Wraps and opens with `key`.
+    /// Wraps and opens with `key`, bound to nothing.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { keys: alloc::vec![SealKey::from_bytes(key)], binding: Vec::new() }
+        let keys = alloc::vec![SealKey::from_bytes(key)];
+        Self { keys, bindings: alloc::vec![Vec::new()], unbound: false }
     }
 
     /// Opens with `key`, too.
@@ -38,30 +43,59 @@ impl OuterKeys {
         self
     }
 
-    /// Ties the store to `device` (a serial number, a machine id): with the same key on
-    /// another device it is foreign.
+    /// Ties the store to `device` (a serial number, a machine id).
     #[must_use]
     pub fn bound_to(mut self, device: &[u8]) -> Self {
-        self.binding = device.to_vec();
+        self.bindings[0] = device.to_vec();
+        self
+    }
+
+    /// Opens a store that is bound to `device`, too, which then stays bound to that.
+    #[must_use]
+    pub fn or_bound_to(mut self, device: &[u8]) -> Self {
+        self.bindings.push(device.to_vec());
+        self
+    }
+
+    /// Opens a store that is bound to nothing, too, and binds it from then on.
+    #[must_use]
+    pub fn or_unbound(mut self) -> Self {
+        self.unbound = true;
         self
     }
 
     pub(crate) fn wrap(&self, key: &SealKey, ad: &[u8], entropy: &mut Entropy) -> Vec<u8> {
-        let ad = [ad, &self.binding].concat();
+        let ad = [ad, &self.bindings[0]].concat();
         let mut out = Vec::new();
         self.keys[0].seal(&*key.0, &ad, entropy, &mut out);
         out
     }
 
-    /// The wrapped key and the number of the outer key that opened it.
-    pub(crate) fn unwrap(&self, wrapped: &[u8], ad: &[u8]) -> Option<(SealKey, usize)> {
-        let ad = [ad, &self.binding].concat();
-        self.keys.iter().enumerate().find_map(|(number, outer)| {
-            let bytes = outer.open(wrapped, &ad)?;
-            let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?);
-            Some((SealKey(key), number))
-        })
+    /// Opens a wrapped key. From then on this wraps with the binding that opened it.
+    pub(crate) fn unwrap(&mut self, wrapped: &[u8], ad: &[u8]) -> Option<Unwrapped> {
+        let none = (self.unbound && !self.bindings[0].is_empty()).then(Vec::new);
+        for (binding, bound) in self.bindings.iter().chain(&none).enumerate() {
+            let ad = [ad, bound].concat();
+            for (number, outer) in self.keys.iter().enumerate() {
+                let Some(bytes) = outer.open(wrapped, &ad) else { continue };
+                let key = SealKey(Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?));
+                let unbound = binding == self.bindings.len();
+                let binding = if unbound { 0 } else { binding };
+                self.bindings.swap(0, binding);
+                return Some(Unwrapped { key, binding, is_stale: number > 0 || unbound });
+            }
+        }
+        None
     }
+}
+
+/// A store's key as it was found.
+pub(crate) struct Unwrapped {
+    pub(crate) key: SealKey,
+    /// Which binding it has: 0 for the one that wraps, else the number of an added one.
+    pub(crate) binding: usize,
+    /// It is wrapped otherwise than a new store's would be.
+    pub(crate) is_stale: bool,
 }
 
 impl fmt::Debug for OuterKeys {

@@ -43,8 +43,12 @@ const SEGMENT_MIN: u32 = 256;
 pub struct Opened {
     /// The medium was blank: a new store was begun.
     pub fresh: bool,
-    /// An outer key other than the first opened the store; it is now wrapped by the first.
+    /// An outer key other than the first opened the store, or it was bound to nothing; it is now
+    /// wrapped by the first, and bound.
     pub rewrapped: bool,
+    /// What the store is bound to: 0 for the binding of a new one, 1 for the first
+    /// [`or_bound_to`](OuterKeys::or_bound_to), and so on.
+    pub binding: usize,
     /// Keys whose value is damaged. Reading them fails until they are put again.
     pub damaged: Vec<u8>,
     /// Commits or segments that could not be read, of which nobody knows what they held:

@@ -438,12 +438,13 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
             Err(_) => {}
         }
     }
-    let (key, number) = match unlocked {
-        Some(unlocked) => unlocked,
+    let unwrapped = match unlocked {
+        Some(unwrapped) => unwrapped,
         None if whole > 0 => return Err(OpenError::Foreign),
         None => return Err(OpenError::Garbage),
     };
-    store.key = key;
+    store.key = unwrapped.key;
+    opened.binding = unwrapped.binding;
     for entry in store.live.clone() {
         if entry.key < SPARE_KEY && entry.len > 0 {
             match store.value(entry) {
@@ -455,7 +456,7 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
     }
     // Moving everything wraps the key anew. A full or read-only medium still opens; the next
     // start tries again.
-    if number > 0 {
+    if unwrapped.is_stale {
         opened.rewrapped = store.scrub().is_ok();
     } else if store.entry(STORE_KEY).is_none() {
         let unit = store.window.back().map(first_part);
