@@ -51,8 +51,8 @@ pub use owner::Owner;
 pub use problem::{ConfigError, Place, Problem, Weight};
 pub use resolve::Config;
 pub use storage::{
-    Commit, CredentialName, KeySource, SealingKeys, SpoolMedium, SpoolSize, Store, TokensMedium,
-    TokensSize,
+    Bind, Commit, CredentialName, KeySource, SealingKeys, SpoolMedium, SpoolSize, Store,
+    TokensMedium, TokensSize,
 };
 pub use telemetry::{
     AttributeName, Compression, HeaderName, OtherAccount, Quota, Quotas, Telemetry, Unowned,

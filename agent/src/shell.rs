@@ -6,6 +6,7 @@ pub mod calls;
 mod control;
 mod files;
 pub mod http;
+mod identity;
 mod intake;
 pub mod journal;
 mod keys;

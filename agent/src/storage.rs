@@ -45,6 +45,7 @@ pub struct Storage<F> {
     /// Their record as it is kept. Only [`KEYS`] may hold keys: it is what a sign-out rewrites.
     owners_record: Fields,
     written: u64,
+    binding: usize,
 }
 
 /// What flash held at the start.
@@ -97,6 +98,7 @@ impl<F: Flash> Storage<F> {
             owners: Vec::new(),
             owners_record: Fields::new(),
             written: 0,
+            binding: found.binding,
         };
         let opened = storage.load(device_id, found.lost > 0 || !found.damaged.is_empty())?;
         Ok((storage, opened))
@@ -108,16 +110,18 @@ impl<F: Flash> Storage<F> {
             let value = self.tokens.get(key);
             let fields = value.map(|value| value.map(|bytes| Fields::parse(&bytes)));
             match fields {
-                Ok(Some(Ok(fields))) => Some(fields),
-                Ok(None) => None,
+                Ok(Some(Ok(fields))) => Ok(Some(fields)),
+                Ok(None) => Ok(None),
+                // What cannot be read now may be another time: nothing is put in its place.
+                Err(StoreError::Flash(error)) => Err(OpenTrouble::Tokens(error.into())),
                 Ok(Some(Err(_))) | Err(_) => {
                     damaged = true;
-                    None
+                    Ok(None)
                 }
             }
         };
         let (device, session, metadata, owners) =
-            (read(DEVICE), read(SESSION), read(METADATA), read(OWNERS));
+            (read(DEVICE)?, read(SESSION)?, read(METADATA)?, read(OWNERS)?);
         let record = session.as_ref().map(records::session_of);
         damaged |= matches!(record, Some(Err(_)));
         let kept = owners.as_ref().and_then(|fields| {
@@ -125,11 +129,16 @@ impl<F: Flash> Storage<F> {
             let same = fields.get(SPOOL_ID).ok()? == Some(self.spool.id());
             fields.get(KEYS).ok()?.filter(|_| same)
         });
+        let is_ours = kept.is_some();
         self.owners = kept.unwrap_or_default();
         self.owners_record = owners.unwrap_or_default();
         let opened_metadata = metadata.as_ref().and_then(|f| records::metadata_of(f).ok());
         self.session = session.unwrap_or_default();
         self.metadata = metadata.unwrap_or_default();
+        if !is_ours {
+            damaged |=
+                self.drop_unreadable().map_err(|trouble| OpenTrouble::Spool(trouble.into()))?;
+        }
         let device = device.unwrap_or_default();
         let kept = device.get::<String>(ID).ok().flatten();
         let device_id = match device_id.map(str::to_owned).or(kept) {
@@ -147,6 +156,30 @@ impl<F: Flash> Storage<F> {
         })
     }
 
+    /// Empties a spool whose keys are not here: they went with a token store that was set aside,
+    /// or never were on this board. Whether there was anything in it.
+    fn drop_unreadable(&mut self) -> Result<bool, Unsaved> {
+        let records = |queue| {
+            let stats = self.spool.stats(name_of(queue))?;
+            (stats.records > 0).then_some((signal_of(queue.stream), stats.records))
+        };
+        let lost: Vec<(Signal, u64)> = self.queues().filter_map(records).collect();
+        if self.spool.queues().next().is_none() {
+            return Ok(false);
+        }
+        self.spool.wipe().map_err(Unsaved::Store)?;
+        let at = Arrival { boot_id: [0; 16], boot: Default::default(), wall: None };
+        let reports: Vec<Envelope> = lost
+            .iter()
+            .map(|(signal, records)| reports::dropped(*records, *signal, "store-replaced", at))
+            .collect();
+        let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
+        if !reports.is_empty() {
+            self.append(events, &reports)?;
+        }
+        Ok(!lost.is_empty())
+    }
+
     fn draw_device_id(&mut self, device: Fields) -> Result<String, Unsaved> {
         let mut random = [0; 5];
         (self.entropy)(&mut random);
@@ -154,6 +187,12 @@ impl<F: Flash> Storage<F> {
         let fields = device.with(ID, &id).map_err(|_| Unsaved::Unwritable)?;
         self.tokens.put(DEVICE, &fields.to_bytes()).map_err(Unsaved::Store)?;
         Ok(id)
+    }
+
+    /// Which of the bindings in its keys the token store has, as
+    /// [`signpost_store::Opened::binding`].
+    pub fn binding(&self) -> usize {
+        self.binding
     }
 
     /// Does one job. Never panics, ends in bounded time, and says so where it failed.

@@ -17,6 +17,8 @@ section! {
         spool: SpoolMedium,
         /// What seals them.
         key: SealingKeys,
+        /// What tells this board from one with a copy of its card.
+        bind: Bind,
         /// How long an acknowledgement may wait for others to share its flush.
         commit: Commit,
     }
@@ -226,5 +228,40 @@ impl Setting for SealingKeys {
         let all: Vec<KeySource> =
             std::iter::once(&self.sealing).chain(&self.opening).cloned().collect();
         all.list(key, out);
+    }
+}
+
+/// What a new token store is bound to: on a board with another it is foreign.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Bind {
+    /// The board's serial number, its card's or its machine id, whichever there is first.
+    #[default]
+    Auto,
+    /// Nothing: the card may move between boards, and a copy of it signs in as this device.
+    None,
+    /// What a file says, fuses for example.
+    File(AbsPath),
+}
+
+impl Scalar for Bind {
+    fn allowed() -> Cow<'static, str> {
+        "\"auto\" | \"none\" | \"file:/PATH\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text.split_once(':') {
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "none" => Ok(Self::None),
+            Some(("file", path)) => AbsPath::parse(path).map(Self::File),
+            _ => Err(""),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::File(path) => format!("file:{}", path.as_path().display()),
+        }
     }
 }

@@ -22,7 +22,10 @@ pub(super) async fn answer<B>(request: &Request<B>, desk: &Desk) -> Reply {
         ("/v1/status", &Method::GET) => status(desk, true).await,
         ("/v1/check", &Method::GET) => {
             with_status(desk, true, |status| {
-                json(StatusCode::OK, &json!({ "probes": check::probes(status) }))
+                json(
+                    StatusCode::OK,
+                    &json!({ "probes": check::probes(status, desk.sealed.as_ref()) }),
+                )
             })
             .await
         }

@@ -1,6 +1,7 @@
 //! The keys that seal the stores (`store.key`): from systemd's credentials, or from files.
 
 use super::files::{self, Unfit};
+use super::identity::{Identities, Unidentified};
 use crate::config::{Config, KeySource};
 use rustix::rand::{GetRandomFlags, getrandom};
 use signpost_store::{Entropy, OuterKeys};
@@ -18,16 +19,76 @@ const CREDENTIAL: &str = "signpost.key";
 
 type Key = Zeroizing<[u8; KEY]>;
 
-/// The keys of `config`; the key file of `"auto"` is made where neither it nor the credential is.
+/// What opens the stores, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Sealing {
+    /// For the token store.
+    pub(super) outer: OuterKeys,
+    /// Where the key that seals comes from.
+    pub(super) key: Origin,
+    /// What the store may be bound to.
+    pub(super) identities: Identities,
+}
+
+impl Sealing {
+    /// For people: what seals the token store, which has the given binding and lies behind a
+    /// translation layer or not, and what that does not keep off.
+    pub(super) fn describe(&self, binding: usize, translated: bool) -> Sealed {
+        let first = usize::from(self.identities.none);
+        let bound = binding.checked_sub(first).and_then(|n| self.identities.found.get(n));
+        let key = match self.key {
+            Origin::Credential => "a systemd credential; systemd-creds tells if a TPM binds it",
+            Origin::File => "a key file, which a copy of the disk has, too",
+        };
+        let board = match bound {
+            Some((source, _)) => format!("bound to {}", source.name()),
+            None => "bound to no board".to_owned(),
+        };
+        let old = if translated {
+            "old copies may remain behind a translation layer (eMMC, SD)"
+        } else {
+            "nothing old remains after a scrub"
+        };
+        let detail = format!("{key}; {board}; {old}; an older image is not told from a newer one");
+        // Whoever asked for no binding knows.
+        let advice = (bound.is_none() && !self.identities.none).then_some(
+            "set store.bind to a file that identifies the board, \
+             or a copy of the card acts as this device",
+        );
+        Sealed { detail, advice }
+    }
+}
+
+/// What `signpost check` says of the seal.
+#[derive(Clone, Debug)]
+pub(super) struct Sealed {
+    pub(super) detail: String,
+    pub(super) advice: Option<&'static str>,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// systemd's credentials.
+    Credential,
+    /// A file, which whoever copies the disk has, too.
+    File,
+}
+
+/// The keys of `config`, bound to this board; the key file of `"auto"` is made where neither it nor
+/// the credential is.
 ///
 /// # Errors
 /// The first key that cannot be had.
-pub(super) fn load(config: &Config) -> Result<OuterKeys, KeyError> {
+pub(super) fn load(config: &Config) -> Result<Sealing, KeyError> {
+    let tokens = config.store.tokens.path.as_path();
     let places = Places {
         credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         state: env::var_os("STATE_DIRECTORY").map(PathBuf::from),
-        tokens: config.store.tokens.path.as_path(),
+        tokens,
     };
+    let identities = Identities::read(&config.store.bind, tokens)
+        .map_err(|Unidentified { path, error }| KeyError::Unidentified { path, error })?;
     let keys = &config.store.key;
     let sources = std::iter::once(&keys.sealing).chain(&keys.opening);
     let mut all = Vec::new();
@@ -35,8 +96,18 @@ pub(super) fn load(config: &Config) -> Result<OuterKeys, KeyError> {
         places.read(source, &mut all)?;
     }
     let mut all = all.into_iter();
-    let first = all.next().ok_or(KeyError::Entropy)?;
-    Ok(all.fold(OuterKeys::new(*first), |keys, key| keys.or(*key)))
+    let (key, first) = all.next().ok_or(KeyError::Entropy)?;
+    let outer = all.fold(OuterKeys::new(*first), |keys, (_, key)| keys.or(*key));
+    Ok(Sealing { outer: bind(outer, &identities), key, identities })
+}
+
+/// A new store is bound to the first identity. One that is bound to nothing was made by a version
+/// that bound none, or was told to.
+fn bind(keys: OuterKeys, to: &Identities) -> OuterKeys {
+    let mut found = to.found.iter().map(|(_, value)| value.as_slice());
+    let first = if to.none { None } else { found.next() };
+    let keys = first.into_iter().fold(keys, OuterKeys::bound_to);
+    found.fold(keys, OuterKeys::or_bound_to).or_unbound()
 }
 
 /// Random bytes of the system. Waits for the board's entropy at its first start; it cannot fail
@@ -71,10 +142,12 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn read(&self, source: &KeySource, all: &mut Vec<Key>) -> Result<(), KeyError> {
+    fn read(&self, source: &KeySource, all: &mut Vec<(Origin, Key)>) -> Result<(), KeyError> {
         match source {
-            KeySource::Credential(name) => all.push(self.credential(name.as_str())?),
-            KeySource::File(file) => all.push(read(file.path(), true)?),
+            KeySource::Credential(name) => {
+                all.push((Origin::Credential, self.credential(name.as_str())?));
+            }
+            KeySource::File(file) => all.push((Origin::File, read(file.path(), true)?)),
             KeySource::Auto => {
                 let path = self.key_file();
                 let credential = match self.credential(CREDENTIAL) {
@@ -88,8 +161,8 @@ impl Places<'_> {
                     (Err(KeyError::Missing { .. }), None) => Some(make(&path)?),
                     (read, _) => Some(read?),
                 };
-                all.extend(credential);
-                all.extend(kept);
+                all.extend(credential.map(|key| (Origin::Credential, key)));
+                all.extend(kept.map(|key| (Origin::File, key)));
             }
         }
         Ok(())
@@ -184,6 +257,13 @@ pub enum KeyError {
     },
     /// The system gives no random bytes.
     Entropy,
+    /// The file that the store is bound to says nothing.
+    Unidentified {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 impl KeyError {
@@ -191,6 +271,8 @@ impl KeyError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreadable { .. } | Self::NotMade { .. } => true,
+            // A driver may be late. Blank fuses stay blank.
+            Self::Unidentified { error, .. } => error.kind() != io::ErrorKind::InvalidData,
             Self::Missing { .. }
             | Self::NoCredentials { .. }
             | Self::Owner { .. }
@@ -203,7 +285,8 @@ impl KeyError {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("store.key: ")?;
+        let key = if let Self::Unidentified { .. } = self { "bind" } else { "key" };
+        write!(f, "store.{key}: ")?;
         match self {
             Self::Missing { path } => {
                 write!(f, "there is no {}; put {KEY} random bytes there", path.display())
@@ -231,6 +314,10 @@ impl fmt::Display for KeyError {
             }
             Self::NotMade { path, error } => {
                 write!(f, "cannot make {}: {error}; check the disk and its rights", path.display())
+            }
+            Self::Unidentified { path, error } => {
+                let path = path.display();
+                write!(f, "{path} does not say which board this is: {error}; name a file that does")
             }
             Self::Entropy => {
                 f.write_str("the system gives no random bytes; use Linux 3.17 or later")
@@ -266,7 +353,7 @@ mod tests {
             };
             let mut all = Vec::new();
             places.read(&KeySource::Auto, &mut all)?;
-            Ok(all.iter().map(|key| **key).collect())
+            Ok(all.iter().map(|(_, key)| **key).collect())
         }
 
         fn give_credential(&self, byte: u8) {

@@ -123,10 +123,11 @@ impl Agent {
         let config = &loaded.config;
         let driver_config = driver_config(loaded)?;
         let http = Http::new(loaded, Limits::default())?;
-        let keys = keys::load(config)?;
+        let sealing = keys::load(config)?;
         // The stores' lock comes first: whoever has it may replace the sockets.
-        let (storage, found) = StorageThread::start(config, &keys)?;
-        let sockets = Sockets::bind(config)?;
+        let (storage, found) = StorageThread::start(config, &sealing)?;
+        let sealed = sealing.describe(found.binding, found.translated);
+        let sockets = Sockets::bind(config)?.sealed(sealed);
         let runtime = Runtime::new(config, driver_config.boot_id);
         let (door, calls) = Calls::new();
         let vitals = Vitals::of(config, &found.opened.device_id, door.clone());

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::calls::Calls;
+use super::keys::Sealed;
 use super::{broker, control, intake};
 use crate::config::{Config, Listen};
 use crate::ports::{Answer, Call};
@@ -84,6 +85,7 @@ enum Purpose {
 pub struct Sockets {
     doors: Vec<Door>,
     limits: Limits,
+    sealed: Option<Sealed>,
 }
 
 impl Sockets {
@@ -120,7 +122,14 @@ impl Sockets {
             let listener = listen("metrics.listen", place)?;
             doors.push(Door { listener, purpose: Purpose::Metrics, admission: Admission::Anyone });
         }
-        Ok(Self { doors, limits })
+        Ok(Self { doors, limits, sealed: None })
+    }
+
+    /// Has `signpost check` told what seals the stores.
+    #[must_use]
+    pub(super) fn sealed(mut self, sealed: Sealed) -> Self {
+        self.sealed = Some(sealed);
+        self
     }
 
     /// The loopback addresses at which telemetry is taken in.
@@ -134,7 +143,8 @@ impl Sockets {
     pub async fn serve(self, calls: Calls) {
         let (stop, stopping) = watch::channel(());
         let memory = Arc::new(Semaphore::new(self.limits.memory));
-        let desk = Arc::new(Desk { calls: calls.clone(), limits: self.limits, memory });
+        let (limits, sealed) = (self.limits, self.sealed);
+        let desk = Arc::new(Desk { calls: calls.clone(), limits, memory, sealed });
         let mut doors = JoinSet::new();
         for door in self.doors {
             doors.spawn(door.serve(Arc::clone(&desk), stopping.clone()));
@@ -159,6 +169,8 @@ pub(super) struct Desk {
     pub(super) limits: Limits,
     /// Bytes left for bodies.
     pub(super) memory: Arc<Semaphore>,
+    /// What seals the stores, for who asks how things stand.
+    pub(super) sealed: Option<Sealed>,
 }
 
 impl Desk {

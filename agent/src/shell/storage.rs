@@ -1,13 +1,13 @@
 //! The storage port: the stores' files, and the thread that works on them.
 
-use super::files;
+use super::{files, keys::Sealing};
 use crate::{
     config::{Config, SpoolSize},
     ports::{Done, Job},
     storage::{OpenTrouble, Opened, Storage},
 };
-use signpost_hal::flash::{FlashError, FlashErrorKind, file::FileFlash};
-use signpost_store::{OpenError, OuterKeys};
+use signpost_hal::flash::{Flash, FlashError, FlashErrorKind, medium::Medium};
+use signpost_store::OpenError;
 use std::{
     collections::VecDeque,
     fmt, fs, io,
@@ -21,6 +21,10 @@ use tokio::sync::mpsc;
 /// How many stores that were set aside are kept.
 const KEPT_ASIDE: u32 = 3;
 
+/// Erase units that the token store has at least on a device: parts with large ones need more
+/// than the usual size.
+const UNITS: u64 = 8;
+
 /// Sizes that `"auto"` may come to. A queue takes a 128th at least, and the file is filled in steps
 /// of a MiB: more would waste room on most boards, and whoever wants more says so.
 const AUTO: (u64, u64) = (128 << 10, 128 << 20);
@@ -32,6 +36,10 @@ pub(super) struct Found {
     pub(super) opened: Opened,
     /// An unreadable store was set aside.
     pub(super) set_aside: bool,
+    /// What the token store is bound to, as [`signpost_store::Opened::binding`].
+    pub(super) binding: usize,
+    /// What is overwritten or erased may stay somewhere below: all but bare flash.
+    pub(super) translated: bool,
 }
 
 /// The thread, and what came of its jobs.
@@ -46,8 +54,8 @@ impl StorageThread {
     ///
     /// # Errors
     /// Neither is possible.
-    pub(super) fn start(config: &Config, keys: &OuterKeys) -> Result<(Self, Found), StoreTrouble> {
-        let (storage, found) = open(config, keys)?;
+    pub(super) fn start(config: &Config, sealing: &Sealing) -> Result<(Self, Found), StoreTrouble> {
+        let (storage, found) = open(config, sealing)?;
         let lanes = Arc::new(Lanes::default());
         // The driver has a handful of jobs under way at most; so many answers can wait here.
         let (sender, done) = mpsc::unbounded_channel();
@@ -132,7 +140,7 @@ impl Lanes {
     }
 }
 
-fn work(mut storage: Storage<FileFlash>, lanes: &Lanes, done: &mpsc::UnboundedSender<Done>) {
+fn work(mut storage: Storage<Medium>, lanes: &Lanes, done: &mpsc::UnboundedSender<Done>) {
     while let Some(job) = lanes.next() {
         if done.send(storage.work(job)).is_err() {
             return;
@@ -140,7 +148,7 @@ fn work(mut storage: Storage<FileFlash>, lanes: &Lanes, done: &mpsc::UnboundedSe
     }
 }
 
-fn open(config: &Config, keys: &OuterKeys) -> Result<(Storage<FileFlash>, Found), StoreTrouble> {
+fn open(config: &Config, sealing: &Sealing) -> Result<(Storage<Medium>, Found), StoreTrouble> {
     let store = &config.store;
     let (tokens, spool) = (store.tokens.path.as_path(), store.spool.path.as_path());
     let device_id = config.device.id.as_ref().map(|id| id.as_str());
@@ -148,32 +156,73 @@ fn open(config: &Config, keys: &OuterKeys) -> Result<(Storage<FileFlash>, Found)
     // Either store can be set aside once: a new one is never unreadable.
     for _ in 0..3 {
         let storage = Storage::open(
-            open_file(tokens, store.tokens.size.get().bytes())?,
-            open_file(spool, spool_size(spool, store.spool.size)?)?,
-            keys,
+            open_medium(tokens, tokens_size(tokens, store.tokens.size.get().bytes())?)?,
+            open_medium(spool, spool_size(spool, store.spool.size)?)?,
+            &sealing.outer,
             super::keys::entropy,
             device_id,
         );
         let (path, error) = match storage {
-            Ok((storage, opened)) => return Ok((storage, Found { opened, set_aside })),
+            Ok((storage, opened)) => {
+                let binding = storage.binding();
+                let translated = !is_bare_flash(tokens);
+                return Ok((storage, Found { opened, set_aside, binding, translated }));
+            }
             Err(OpenTrouble::Tokens(error)) => (tokens, error),
             Err(OpenTrouble::Spool(error)) => (spool, error),
         };
-        let trouble = StoreTrouble::Store { path: path.to_owned(), error };
-        if !error.is_set_aside() || !path.is_file() {
-            return Err(trouble);
+        if error == OpenError::Foreign
+            && let Some((source, error)) = sealing.identities.unsure.as_ref()
+        {
+            let (source, error) = (source.name(), io::Error::new(error.kind(), error.to_string()));
+            return Err(StoreTrouble::Identity { path: path.to_owned(), source, error });
         }
-        tracing::warn!("{trouble}; it is set aside as {}", aside(path, 1).display());
-        put_aside(path).map_err(|error| StoreTrouble::file(path, error))?;
+        make_way(path, store.tokens.size.get().bytes(), error)?;
         set_aside = true;
     }
     Err(StoreTrouble::Store { path: tokens.to_owned(), error: OpenError::Garbage })
 }
 
-fn open_file(path: &Path, size: u64) -> Result<FileFlash, StoreTrouble> {
-    files::make_folder(files::folder_of(path)).map_err(|error| StoreTrouble::file(path, error))?;
-    FileFlash::open(path, size)
+/// Makes way for a new store where the one at `path` does not open.
+///
+/// What has no name to change is erased, where it is a store of ours and nothing else: a partition
+/// may hold what somebody needs. Only the token store can be foreign; `size` is its.
+fn make_way(path: &Path, size: u64, error: OpenError) -> Result<(), StoreTrouble> {
+    let trouble = StoreTrouble::Store { path: path.to_owned(), error };
+    if error.is_set_aside() && path.is_file() {
+        tracing::warn!("{trouble}; it is set aside as {}", aside(path, 1).display());
+        return put_aside(path).map_err(|error| StoreTrouble::file(path, error));
+    }
+    if error != OpenError::Foreign {
+        return Err(trouble);
+    }
+    tracing::warn!("{}: {error}; it is erased", path.display());
+    signpost_store::clear(open_medium(path, tokens_size(path, size)?)?)
         .map_err(|error| StoreTrouble::Flash { path: path.to_owned(), error })
+}
+
+fn open_medium(path: &Path, size: u64) -> Result<Medium, StoreTrouble> {
+    files::make_folder(files::folder_of(path)).map_err(|error| StoreTrouble::file(path, error))?;
+    Medium::open(path, size).map_err(|error| StoreTrouble::Flash { path: path.to_owned(), error })
+}
+
+/// Character devices are MTD here: a medium is nothing else.
+fn is_bare_flash(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
+}
+
+fn is_device(path: &Path) -> bool {
+    let kind = fs::metadata(path).map(|meta| meta.file_type());
+    kind.is_ok_and(|kind| kind.is_block_device() || kind.is_char_device())
+}
+
+/// The token store's size.
+fn tokens_size(path: &Path, size: u64) -> Result<u64, StoreTrouble> {
+    if !is_device(path) {
+        return Ok(size);
+    }
+    let unit = open_medium(path, 0)?.geometry().erase_unit();
+    Ok(size.max(UNITS * u64::from(unit)))
 }
 
 /// The spool's size. Where it is the agent's choice it is made once, with the file, and kept in a
@@ -184,8 +233,7 @@ fn spool_size(path: &Path, size: SpoolSize) -> Result<u64, StoreTrouble> {
         SpoolSize::Auto => None,
     };
     // A device caps it.
-    let device = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device());
-    if let Some(size) = fixed.or(device.then_some(u64::MAX)) {
+    if let Some(size) = fixed.or(is_device(path).then_some(u64::MAX)) {
         return Ok(size);
     }
     let note = files::beside(path, ".size");
@@ -246,6 +294,15 @@ pub enum StoreTrouble {
         /// Why.
         error: OpenError,
     },
+    /// Whether it is this board's cannot be told now.
+    Identity {
+        /// Which.
+        path: PathBuf,
+        /// What cannot be read.
+        source: &'static str,
+        /// Why.
+        error: io::Error,
+    },
     /// Its folder, or a file beside it.
     File {
         /// Which.
@@ -286,7 +343,9 @@ impl StoreTrouble {
             Self::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Remedy::Rights;
             }
-            Self::File { .. } | Self::Thread { .. } => return Remedy::Later,
+            Self::Identity { .. } | Self::File { .. } | Self::Thread { .. } => {
+                return Remedy::Later;
+            }
         };
         match flash.kind() {
             FlashErrorKind::Locked => Remedy::OneAgent,
@@ -307,10 +366,17 @@ impl StoreTrouble {
         match (remedy, self) {
             (Remedy::OneAgent, _) => "is the agent running already? (signpost status)",
             (Remedy::Rights, _) => "hand it to the agent's user (chown signpost)",
-            (Remedy::Configuration, Self::Store { .. }) => {
-                "wipe the medium, or name another in the configuration"
+            (Remedy::Configuration, Self::Store { error: OpenError::TooSmall, .. }) => {
+                "give it a larger size in [store], or name another medium"
             }
-            (Remedy::Configuration, _) => "name a file or block device in [store]",
+            (Remedy::Configuration, Self::Store { .. }) => {
+                "if nothing on it is needed, erase it (flash_erase for MTD, else blkdiscard -z), \
+                 or name another medium in [store]"
+            }
+            (Remedy::Later, Self::Identity { .. }) => "the agent tries again",
+            (Remedy::Configuration, _) => {
+                "name a file, a partition or an MTD device of NOR flash in [store]"
+            }
             (Remedy::Later, _) => "check the disk, its room and its rights",
         }
     }
@@ -322,6 +388,10 @@ impl fmt::Display for StoreTrouble {
             Self::Flash { path, error } => write!(f, "{}: {error}", path.display())?,
             Self::Store { path, error } => write!(f, "{}: {error}", path.display())?,
             Self::File { path, error } => write!(f, "{}: {error}", path.display())?,
+            Self::Identity { path, source, error } => {
+                let path = path.display();
+                write!(f, "{path}: cannot tell whose it is without {source}: {error}")?;
+            }
             Self::Thread { error } => write!(f, "no thread for storage: {error}")?,
         }
         write!(f, "; {}", self.advice(self.remedy()))
@@ -333,8 +403,13 @@ impl std::error::Error for StoreTrouble {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, records::Arrival, shell::keys};
+    use crate::shell::{
+        identity::Identities,
+        keys::{self, Origin},
+    };
+    use crate::{config, records::Arrival};
     use signpost_core::{owner::OwnerId, session::SessionRecord, time::Boot};
+    use signpost_store::OuterKeys;
 
     fn config_in(folder: &Path) -> Config {
         let folder = folder.display();
@@ -349,7 +424,9 @@ mod tests {
     }
 
     fn start(config: &Config, key: u8) -> Result<(StorageThread, Found), StoreTrouble> {
-        StorageThread::start(config, &OuterKeys::new([key; 32]))
+        let outer = OuterKeys::new([key; 32]);
+        let identities = Identities::default();
+        StorageThread::start(config, &Sealing { outer, key: Origin::File, identities })
     }
 
     #[test]

@@ -10,14 +10,15 @@ use tokio::{
 };
 
 /// The program under a systemd that listens.
-struct Unit {
+pub(crate) struct Unit {
     child: Child,
     notifications: UnixDatagram,
 }
 
 impl Unit {
-    fn start(device: &Device, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(device: &Device, environment: &[(&str, &str)]) -> Self {
         let socket: PathBuf = device.path("notify.sock");
+        let _ = std::fs::remove_file(&socket);
         let notifications = UnixDatagram::bind(&socket).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_signpost"))
             .args(["run", "--config"])
@@ -35,7 +36,7 @@ impl Unit {
     }
 
     /// Reads notifications up to one that holds `wanted`.
-    async fn tells(&self, wanted: &str) -> String {
+    pub(crate) async fn tells(&self, wanted: &str) -> String {
         let mut bytes = [0; 4096];
         loop {
             let reading = timeout(Duration::from_secs(20), self.notifications.recv(&mut bytes));
@@ -47,13 +48,13 @@ impl Unit {
         }
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Its exit code and all that it wrote.
-    async fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) async fn end(mut self) -> (Option<i32>, String) {
         let ended = timeout(Duration::from_secs(10), self.child.wait()).await.unwrap().unwrap();
         let mut written = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut written).await.unwrap();

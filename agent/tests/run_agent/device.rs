@@ -18,7 +18,8 @@ impl Device {
         let text = format!(
             "[issuer]\nurl = \"{url}\"\nclient_id = \"signpost\"\n\
              [network]\nsystem_roots = false\nca_file = \"{root}/ca.pem\"\n\
-             [store]\ntokens = {{ path = \"{root}/state/tokens.flash\" }}\n\
+             [store]\nbind = \"file:{root}/board\"\n\
+             tokens = {{ path = \"{root}/state/tokens.flash\" }}\n\
              spool = {{ path = \"{root}/state/spool.flash\", size = \"1 MiB\" }}\n\
              [telemetry]\nendpoint = \"{url}\"\nlisten = [\"127.0.0.1:0\"]\nunowned = \"first\"\n\
              [broker]\nsocket = \"{root}/run/token.sock\"\n\
@@ -29,6 +30,8 @@ impl Device {
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         device.write("ca.pem", authority.pem().as_bytes());
         device.write("signpost.toml", text.as_bytes());
+        // Its folder has a name of its own: no two of these are one board.
+        device.write("board", root.to_string().as_bytes());
         fs::create_dir(device.path("run")).unwrap();
         device
     }
@@ -43,6 +46,24 @@ impl Device {
 
     pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
         fs::File::create(self.path(path)).unwrap().write_all(bytes).unwrap();
+    }
+
+    /// A copy of the card of `other` in another board.
+    pub(crate) fn clone_of(other: &Self, servers: &Servers) -> Self {
+        let device = Self::new(servers);
+        fs::create_dir(device.path("state")).unwrap();
+        for entry in fs::read_dir(other.path("state")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), device.path("state").join(entry.file_name())).unwrap();
+        }
+        device
+    }
+
+    /// Has it configured otherwise.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        self.write("signpost.toml", text.replace(from, to).as_bytes());
     }
 
     pub(crate) fn config(&self) -> PathBuf {

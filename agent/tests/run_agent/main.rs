@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod binary;
+mod clones;
 mod device;
 mod library;
 mod servers;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::shell::keys::Sealed;
 use crate::status::{Fault, Status};
 
 /// How one thing stands.
@@ -28,8 +29,18 @@ const ABOUT: [(&str, &[&str]); 6] = [
 ];
 
 /// Every thing that the agent has an opinion on.
-pub(super) fn probes(status: &Status) -> Vec<Probe> {
-    ABOUT.iter().map(|(name, codes)| probe(name, codes, status)).collect()
+pub(super) fn probes(status: &Status, sealed: Option<&Sealed>) -> Vec<Probe> {
+    let of = |(name, codes): &(&'static str, &[&str])| match (probe(name, codes, status), sealed) {
+        (Probe { name: "seal", result: "ok", .. }, Some(sealed)) => seal(sealed),
+        (probe, _) => probe,
+    };
+    ABOUT.iter().map(of).collect()
+}
+
+/// Which level is in force, plainly.
+fn seal(sealed: &Sealed) -> Probe {
+    let result = if sealed.advice.is_some() { "warning" } else { "ok" };
+    Probe { name: "seal", result, detail: sealed.detail.clone(), advice: sealed.advice }
 }
 
 fn probe(name: &'static str, codes: &[&str], status: &Status) -> Probe {
