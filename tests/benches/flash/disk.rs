@@ -77,7 +77,8 @@ fn run(command: &mut Command) -> Outcome {
     Err(format!("{command:?}: {}", said.trim()).into())
 }
 
-pub(crate) fn section(scale: &Scale) -> Section {
+/// The table; the errors are ours, those of peers are notes, and so is why there is no disk.
+pub(crate) fn section(scale: &Scale) -> Outcome<Section> {
     let mut section = Section {
         key: "ext4",
         title: "4 KiB blocks written a durable update, ext4 on a loop device".to_owned(),
@@ -89,14 +90,15 @@ pub(crate) fn section(scale: &Scale) -> Section {
         Ok(disk) => disk,
         Err(why) => {
             section.notes.push(format!("not measured: {why}"));
-            return section;
+            return Ok(section);
         }
     };
-    let mut row = |key, label, goal, decimals, measured: Vec<Outcome<Option<f64>>>| {
+    let mut row = |key, label, goal, decimals, measured: Vec<Outcome<Option<f64>>>| -> Outcome {
         let mut values = Vec::new();
         for (measured, peer) in measured.into_iter().zip(PEERS) {
             match measured {
                 Ok(value) => values.push(value),
+                Err(error) if values.is_empty() => return Err(error),
                 Err(error) => {
                     section.notes.push(format!("{}: {error}", peer.name));
                     values.push(None);
@@ -104,24 +106,25 @@ pub(crate) fn section(scale: &Scale) -> Section {
             }
         }
         section.rows.push(Row { key, label, goal: Some(goal), values, decimals });
+        Ok(())
     };
     let updates = scale.durable;
-    row("tokens", "A, tokens, an update", 1.0, 2, each(&disk, "a", updates, Tokens::new));
+    row("tokens", "A, tokens, an update", 1.0, 2, each(&disk, "a", updates, Tokens::new))?;
     row(
         "single",
         "B, spool, a record, single commits",
         1.1,
         2,
         each(&disk, "b1", updates, || Records::new(1)),
-    );
+    )?;
     row(
         "hundreds",
         "B, spool, a record, commits of 100",
         0.06,
         3,
         each(&disk, "b100", 20 * updates, || Records::new(100)),
-    );
-    section
+    )?;
+    Ok(section)
 }
 
 fn each<L: Load>(

@@ -49,6 +49,11 @@ impl Since {
         Self(live)
     }
 
+    /// Forgets the peak up to now.
+    pub(crate) fn forget_peak(self) {
+        PEAK.store(LIVE.load(Relaxed), Relaxed);
+    }
+
     /// The most that was there at any time, above what was there then.
     pub(crate) fn peak(self) -> usize {
         PEAK.load(Relaxed).saturating_sub(self.0)

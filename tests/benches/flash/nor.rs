@@ -35,15 +35,18 @@ struct Figures {
     again: u64,
     erases: f64,
     unevenness: f64,
-    /// Most heap in use, less one copy of what is committed, as it is sealed.
+    /// Heap in use at the most, less one copy of what is committed, as it is sealed.
     working: f64,
+    /// The same in the usual commit.
+    usual: f64,
     read_at_mount: u64,
     mounting: usize,
     idle: usize,
     operation: Duration,
 }
 
-pub(crate) fn sections(scale: &Scale) -> Vec<Section> {
+/// Tables of both workloads; the errors are ours, those of peers are notes.
+pub(crate) fn sections(scale: &Scale) -> Outcome<Vec<Section>> {
     let tokens = Goals {
         programmed_per_logged: 1.02,
         programmed_per_given: 1.06,
@@ -60,10 +63,10 @@ pub(crate) fn sections(scale: &Scale) -> Vec<Section> {
         ram: 1024.0,
         read_at_mount: 32768.0,
     };
-    vec![
+    Ok(vec![
         section("tokens_nor", "A, tokens, 64 KiB of NOR", TOKENS_SIZE, tokens, scale, |scale| {
             (Tokens::new(), scale.updates)
-        }),
+        })?,
         section(
             "spool_nor_single",
             "B, spool, 1 MiB of NOR, single commits",
@@ -71,7 +74,7 @@ pub(crate) fn sections(scale: &Scale) -> Vec<Section> {
             spool(1.45),
             scale,
             |scale| (Records::new(1), scale.records),
-        ),
+        )?,
         section(
             "spool_nor_hundreds",
             "B, spool, 1 MiB of NOR, commits of 100",
@@ -79,8 +82,8 @@ pub(crate) fn sections(scale: &Scale) -> Vec<Section> {
             spool(1.03),
             scale,
             |scale| (Records::new(100), scale.records),
-        ),
-    ]
+        )?,
+    ])
 }
 
 fn section<L: Load>(
@@ -90,7 +93,7 @@ fn section<L: Load>(
     goals: Goals,
     scale: &Scale,
     begin: impl Fn(&Scale) -> (L, u64),
-) -> Section {
+) -> Outcome<Section> {
     let mut notes = Vec::new();
     let mut columns = Vec::new();
     for peer in PEERS {
@@ -104,27 +107,42 @@ fn section<L: Load>(
             Ok(if one.operation < other.operation { one } else { other })
         });
         columns.push(match figures {
-            Some(Ok(figures)) => Some(figures),
+            Some(Ok(figures)) => {
+                if figures.again > 0 {
+                    let share = 100.0 * figures.again as f64 / figures.programmed;
+                    notes.push(format!(
+                        "{}: programs words twice, {share:.1} % of its bytes",
+                        peer.name
+                    ));
+                }
+                Some(figures)
+            }
+            Some(Err(error)) if columns.is_empty() => return Err(error),
             Some(Err(error)) => {
                 notes.push(format!("{}: {error}", peer.name));
                 None
             }
             None => None,
         });
-        if let Some(Some(figures)) =
-            columns.last().filter(|f| f.as_ref().is_some_and(|f| f.again > 0))
-        {
-            let share = 100.0 * figures.again as f64 / figures.programmed;
-            notes.push(format!("{}: programs words twice, {share:.1} % of its bytes", peer.name));
-        }
     }
+    let names = PEERS.iter().map(|peer| peer.name.to_owned()).collect();
+    Ok(Section {
+        key,
+        title: title.to_owned(),
+        columns: names,
+        rows: rows(&columns, &goals),
+        notes,
+    })
+}
+
+fn rows(columns: &[Option<Figures>], goals: &Goals) -> Vec<Row> {
     let ours = columns.first().and_then(Option::as_ref).map(|f| f.operation.as_secs_f64());
     let row = |key, label, goal, decimals, value: &dyn Fn(&Figures) -> Option<f64>| {
         let values = columns.iter().map(|f| f.as_ref().and_then(value)).collect();
         Row { key, label, goal, values, decimals }
     };
     let floor = |f: &Figures| f.logged / f64::from(SECTOR);
-    let rows = vec![
+    vec![
         row(
             "programmed_per_logged",
             "programmed per byte given to the log",
@@ -150,6 +168,9 @@ fn section<L: Load>(
             &|f| Some(f.unevenness),
         ),
         row("ram_bytes", "RAM besides the record, bytes", Some(goals.ram), 0, &|f| Some(f.working)),
+        row("ram_usual_bytes", "RAM, the same, in the usual commit, bytes", None, 0, &|f| {
+            Some(f.usual)
+        }),
         row("ram_mounting_bytes", "RAM, most during the mount, bytes", None, 0, &|f| {
             Some(f.mounting as f64)
         }),
@@ -163,23 +184,29 @@ fn section<L: Load>(
             Some(f.operation.as_secs_f64() * 1e6)
         }),
         row("cpu_ratio", "CPU over ours", None, 2, &|f| Some(f.operation.as_secs_f64() / ours?)),
-    ];
-    let columns = PEERS.iter().map(|peer| peer.name.to_owned()).collect();
-    Section { key, title: title.to_owned(), columns, rows, notes }
+    ]
 }
 
 fn measure<L: Load>(peer: &Peer<Chip>, mut load: L, records: u64, size: u32) -> Outcome<Figures> {
     let open = L::opener(peer).ok_or("has no such store")?;
     let chip = Chip::new(size)?;
+    let mut peaks = Vec::with_capacity(usize::try_from(records / load.batch())?);
     let since = Since::now();
     let mut log = open(chip.clone())?;
+    let mut most = since.peak();
     let started = cpu();
-    load.run(&mut *log, records)?;
+    for _ in 0..peaks.capacity() {
+        since.forget_peak();
+        load.run(&mut *log, load.batch())?;
+        peaks.push(since.peak());
+    }
     let operation = (cpu() - started) / u32::try_from(records)?;
+    peaks.sort_unstable();
+    most = most.max(peaks.last().copied().unwrap_or(0));
+    let usual = peaks.get(peaks.len() / 2).copied().unwrap_or(0);
     // A store that seals needs the whole commit in its hand, the others a record at a time.
     let copied = if peer.sealing > 0 { load.batch() } else { 1 };
-    let copy = copied * L::RECORD + peer.sealing;
-    let working = since.peak() as f64 - copy as f64;
+    let besides = |heap: usize| heap as f64 - (copied * L::RECORD + peer.sealing) as f64;
     let done = chip.counters();
     let (again, unevenness) = (chip.programmed_again(), chip.unevenness());
     drop(log);
@@ -205,7 +232,8 @@ fn measure<L: Load>(peer: &Peer<Chip>, mut load: L, records: u64, size: u32) -> 
         again,
         erases: done.erases as f64,
         unevenness,
-        working,
+        working: besides(most),
+        usual: besides(usual),
         read_at_mount,
         mounting,
         idle,
