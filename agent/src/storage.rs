@@ -88,7 +88,7 @@ impl<F: Flash> Storage<F> {
     ) -> Result<(Self, Opened), OpenTrouble> {
         let (tokens, found) =
             TokenStore::open(tokens, keys, entropy()).map_err(OpenTrouble::Tokens)?;
-        let (spool, _) = Spool::open(spool, entropy()).map_err(OpenTrouble::Spool)?;
+        let (spool, beside) = Spool::open(spool, entropy()).map_err(OpenTrouble::Spool)?;
         let mut storage = Self {
             tokens,
             spool,
@@ -100,7 +100,10 @@ impl<F: Flash> Storage<F> {
             written: 0,
             binding: found.binding,
         };
-        let opened = storage.load(device_id, found.lost > 0 || !found.damaged.is_empty())?;
+        // The token store is the first to be made: beside a spool it is not new, it was emptied.
+        let emptied = found.fresh && !beside.fresh;
+        let damaged = emptied || found.lost > 0 || !found.damaged.is_empty();
+        let opened = storage.load(device_id, damaged)?;
         Ok((storage, opened))
     }
 

@@ -159,7 +159,11 @@ fn board_of_the_first_version() -> Board {
 }
 
 fn read(storage: &mut Storage<FileFlash>) -> Option<Vec<u8>> {
-    let job = Job::Read { queue: QUEUE, max_records: 9, max_bytes: 9_999, refreeze: false };
+    read_of(storage, QUEUE)
+}
+
+fn read_of(storage: &mut Storage<FileFlash>, queue: Queue) -> Option<Vec<u8>> {
+    let job = Job::Read { queue, max_records: 9, max_bytes: 9_999, refreeze: false };
     let result = storage.work(job).result;
     let JobResult::Batch(batch) = result else { panic!("{result:?}") };
     batch.unwrap().map(|batch| batch.body)
@@ -268,4 +272,37 @@ fn fields_within_the_value_of_a_field_are_carried_as_they_are() {
     let session = Fields::parse(&board.tokens().get(SESSION).unwrap().unwrap()).unwrap();
     let carried: Vec<u8> = session.get(61).unwrap().unwrap();
     assert_eq!(carried, *inner.to_bytes());
+}
+
+#[test]
+fn a_spool_whose_keys_are_gone_is_emptied_and_what_was_in_it_counted() {
+    let board = Board::new();
+    board.agent().0.work(Job::Append(QUEUE, vec![envelope(), envelope()]));
+    fs::remove_file(board.0.path().join("tokens")).unwrap();
+    for restart in 0..2 {
+        let (mut storage, opened) = board.agent();
+        assert_eq!(opened.damaged, restart == 0);
+        let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
+        assert_eq!(
+            opened.stock.queues.iter().map(|(queue, ..)| *queue).collect::<Vec<_>>(),
+            [events]
+        );
+        let report = read_of(&mut storage, events).unwrap();
+        let report = String::from_utf8_lossy(&report);
+        assert!(report.contains("2 logs records dropped: store-replaced"), "{report}");
+    }
+    // A new owner's queue begins anew, whatever its name held before.
+    let (mut storage, _) = board.agent();
+    storage.work(Job::Append(QUEUE, vec![envelope()]));
+    assert_eq!(read(&mut storage), Some(b"a log record".to_vec()));
+}
+
+#[test]
+fn a_token_store_that_was_emptied_is_told_from_a_new_board() {
+    let board = Board::new();
+    assert!(!board.agent().1.damaged);
+    assert!(!board.agent().1.damaged);
+    fs::remove_file(board.0.path().join("tokens")).unwrap();
+    assert!(board.agent().1.damaged, "a spool was there before it");
+    assert!(!board.agent().1.damaged);
 }

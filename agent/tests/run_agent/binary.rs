@@ -17,10 +17,20 @@ pub(crate) struct Unit {
 
 impl Unit {
     pub(crate) fn start(device: &Device, environment: &[(&str, &str)]) -> Self {
+        let program = Command::new(env!("CARGO_BIN_EXE_signpost"));
+        Self::start_by(program, device, environment)
+    }
+
+    /// Started by `command`, which takes the rest as its arguments.
+    pub(crate) fn start_by(
+        mut command: Command,
+        device: &Device,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let socket: PathBuf = device.path("notify.sock");
         let _ = std::fs::remove_file(&socket);
         let notifications = UnixDatagram::bind(&socket).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_signpost"))
+        let child = command
             .args(["run", "--config"])
             .arg(device.config())
             .env_clear()

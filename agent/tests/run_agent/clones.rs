@@ -6,13 +6,25 @@ use serde_json::Value;
 use std::{fs, process::Command};
 
 /// Runs the program until it is up, and asks it how it stands.
-async fn status(device: &Device) -> Value {
+pub(crate) async fn status(device: &Device) -> Value {
     ask(device, "status").await
 }
 
 async fn ask(device: &Device, command: &'static str) -> Value {
     let unit = Unit::start(device, &[]);
     unit.tells("READY=1").await;
+    let answer = answer(device, command).await;
+    unit.signal(Signal::TERM);
+    assert_eq!(unit.end().await.0, Some(0));
+    answer
+}
+
+/// How a program that runs already stands.
+pub(crate) async fn ask_running(device: &Device) -> Value {
+    answer(device, "status").await
+}
+
+async fn answer(device: &Device, command: &'static str) -> Value {
     let config = device.config();
     let asked = tokio::task::spawn_blocking(move || {
         Command::new(env!("CARGO_BIN_EXE_signpost"))
@@ -22,13 +34,11 @@ async fn ask(device: &Device, command: &'static str) -> Value {
             .unwrap()
     });
     let answer = asked.await.unwrap();
-    unit.signal(Signal::TERM);
-    assert_eq!(unit.end().await.0, Some(0));
     serde_json::from_slice(&answer.stdout).unwrap()
 }
 
 /// A device with a sign-in.
-async fn signed_in(servers: &Servers) -> Device {
+pub(crate) async fn signed_in(servers: &Servers) -> Device {
     let device = Device::new(servers);
     sign_in(servers, &device).await;
     device
@@ -47,7 +57,7 @@ fn bound_to_its_file(device: &Device) -> String {
     format!("bind = \"file:{}/board\"", device.root().display())
 }
 
-fn is_replaced(status: &Value) -> bool {
+pub(crate) fn is_replaced(status: &Value) -> bool {
     let faults = status["faults"].as_array().unwrap();
     faults.iter().any(|fault| fault["code"] == "E16")
 }
