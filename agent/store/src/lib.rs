@@ -63,7 +63,8 @@
 //! record not removed (8), length of the cursor (1), cursor. The first unit of a ledger segment
 //! holds all of them. A queue's segments are those with its name and birth; one with a lower
 //! first record than an earlier one voids that. Those before the last one that begins at or
-//! below the first record not removed are free: they may hold anything.
+//! below the first record not removed are free and may hold anything, as are all those of a
+//! queue whose records are all removed.
 //!
 //! A record unit holds, if bit 18 is set, the number of its records (2) and the low half of the
 //! crc of `seq`, offset and that number (2) before what is sealed; sealed is the record itself,

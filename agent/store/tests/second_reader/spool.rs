@@ -21,6 +21,9 @@ struct Entry {
     cursor: Vec<u8>,
 }
 
+/// Bytes of the number of records in a unit of several.
+const COUNT: usize = 4;
+
 type Ledger = BTreeMap<[u8; 20], Entry>;
 
 /// All live queues. `key` tells the key of each.
@@ -46,6 +49,15 @@ pub fn spool(
             if seen != Some(n) {
                 number = first_record(&chain[n]);
                 seen = Some(n);
+            }
+            let count = count(&unit);
+            // What is removed may lie in free segments, of which anything may be left.
+            if number + count.unwrap_or(1) <= entry.first {
+                number += count.unwrap_or(1);
+                continue;
+            }
+            if count.is_none() {
+                return Err("count of a unit is damaged".into());
             }
             for record in records(&unit, &key(&name), &store, &name, &entry.birth, number)? {
                 if number == next {
@@ -125,6 +137,17 @@ fn chain<'a>(
     chain
 }
 
+/// How many records a unit says that it has; `None` if that is damaged.
+fn count(unit: &Unit) -> Option<u64> {
+    if !unit.several {
+        return Some(1);
+    }
+    let front = word(&unit.payload, 0)?;
+    let place = [unit.seq, unit.offset].map(u32::to_le_bytes).concat();
+    let sum = crc(&[&place, &unit.payload[..2]]) & 0xFFFF;
+    (front >> 16 == sum).then_some(u64::from(front & 0xFFFF))
+}
+
 fn records(
     unit: &Unit,
     key: &[u8; 32],
@@ -133,17 +156,8 @@ fn records(
     birth: &[u8; 4],
     number: u64,
 ) -> Result<Vec<Vec<u8>>, Complaint> {
-    let mut rest = unit.payload.as_slice();
-    let mut count = 1;
-    if unit.several {
-        let front = take(&mut rest, 4).ok_or("unit without a count")?;
-        let place = [unit.seq, unit.offset].map(u32::to_le_bytes).concat();
-        let sum = crc(&[&place, &front[..2]]) & 0xFFFF;
-        if word(front, 0).map(|front| front >> 16) != Some(sum) {
-            return Err("count of a unit is damaged".into());
-        }
-        count = usize::from(front[0]) | usize::from(front[1]) << 8;
-    }
+    let front = if unit.several { COUNT } else { 0 };
+    let rest = unit.payload.get(front..).ok_or("unit cut short")?;
     let associated: [&[u8]; 6] =
         [b"signpost", &[VERSION, 2], store, name, birth, &number.to_le_bytes()];
     let plain = unseal(key, &associated, rest)
@@ -158,5 +172,6 @@ fn records(
         let record = len.and_then(|len| take(&mut rest, len)).ok_or("record cut short")?;
         records.push(record.to_vec());
     }
-    if records.len() == count { Ok(records) } else { Err("another number of records".into()) }
+    let same = count(unit) == Some(records.len() as u64);
+    if same { Ok(records) } else { Err("another number of records".into()) }
 }
