@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 mod config;
+mod credential;
 mod exit;
 mod output;
 mod probe;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::exit::{Exit, Failure};
 use super::probe::{Probe, Verdict};
-use super::{Options, output};
+use super::{Options, credential, output};
 use crate::config::{Driver, KeySource, Loaded};
 
 #[derive(Debug, Args)]
@@ -53,7 +53,8 @@ fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
         // What the configuration lacks, no agent makes up for.
         let ours = matches!(probe.result, Verdict::Warning | Verdict::Failed);
         let of_agent = known.iter().find(|known| known.name == probe.name && !ours);
-        probes.push(of_agent.cloned().unwrap_or(probe));
+        let probe = of_agent.cloned().unwrap_or(probe);
+        probes.push(if probe.name == "seal" { with_level(probe, &loaded) } else { probe });
     }
     probes.push(sign_out(&loaded));
     probes
@@ -139,6 +140,20 @@ fn seal(loaded: &Loaded) -> Probe {
             Probe::new("seal", Verdict::Skipped, text)
         }
     }
+}
+
+/// What the agent cannot see: where its credential comes from.
+fn with_level(mut seal: Probe, loaded: &Loaded) -> Probe {
+    let name = match &loaded.config.store.key.sealing {
+        KeySource::Credential(name) => Some(name.as_str()),
+        // Only the agent knows which it was.
+        KeySource::Auto if seal.detail.contains("a systemd credential") => Some("signpost.key"),
+        KeySource::Auto | KeySource::File(_) => None,
+    };
+    if let Some(name) = name {
+        seal.detail = format!("{}; {}", seal.detail, credential::level(name));
+    }
+    seal
 }
 
 /// Touches none.

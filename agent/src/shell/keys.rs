@@ -37,7 +37,7 @@ impl Sealing {
         let first = usize::from(self.identities.none);
         let bound = binding.checked_sub(first).and_then(|n| self.identities.found.get(n));
         let key = match self.key {
-            Origin::Credential => "a systemd credential; systemd-creds tells if a TPM binds it",
+            Origin::Credential => "a systemd credential",
             Origin::File => "a key file, which a copy of the disk has, too",
         };
         let board = match bound {

@@ -147,3 +147,19 @@ async fn check_tells_what_seals_and_what_that_does_not_keep_off() {
     assert_eq!(result, "ok", "somebody asked for it");
     assert!(detail.contains("bound to no board"), "{detail}");
 }
+
+#[tokio::test]
+async fn check_tells_a_credential_from_a_key_file() {
+    let servers = Servers::start().await;
+    let device = Device::new(&servers);
+    fs::create_dir(device.path("credentials")).unwrap();
+    device.write("credentials/signpost.key", &[7; 32]);
+    let folder = device.path("credentials").display().to_string();
+    let unit = Unit::start(&device, &[("CREDENTIALS_DIRECTORY", &folder)]);
+    unit.tells("READY=1").await;
+    let found = answer(&device, "check").await.to_string();
+    unit.signal(Signal::TERM);
+    assert_eq!(unit.end().await.0, Some(0));
+    assert!(found.contains("a systemd credential; bound to"), "{found}");
+    assert!(found.contains("TPM"), "{found}");
+}
