@@ -266,7 +266,7 @@ impl fmt::Display for FlashError {
             FlashErrorKind::Missing => "storage does not exist",
             FlashErrorKind::Denied => "storage may not be used by this user",
             FlashErrorKind::Locked => "storage is in use by another process",
-            FlashErrorKind::Unsuitable => "storage is too small, or no file, block device or NOR flash",
+            FlashErrorKind::Unsuitable => "storage is too small, or no file, disk or NOR flash",
             FlashErrorKind::OutOfBounds => "address beyond the end of the storage",
             FlashErrorKind::Misaligned => "address is not a multiple of the program unit",
             FlashErrorKind::NotErased => "programmed without an erase",
