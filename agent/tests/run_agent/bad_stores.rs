@@ -260,3 +260,62 @@ async fn what_is_no_medium_is_refused_and_left_alone() {
     assert_eq!(code, Some(78), "{line}");
     assert!(line.contains("/dev/null: ") && line.contains("[store]"), "{line}");
 }
+
+/// A loop device over a file of the device's folder; it goes with the value.
+struct Loop(String);
+
+impl Loop {
+    fn over(device: &Device, name: &str) -> Self {
+        device.write(name, &vec![0; 1 << 20]);
+        let made = std::process::Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(device.path(name))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        Self(String::from_utf8(made.stdout).unwrap().trim().to_owned())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("losetup").arg("-d").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root and loop devices"]
+async fn with_real_block_devices_a_foreign_store_is_erased_and_anything_else_refused() {
+    let servers = Servers::start().await;
+    let device = Device::new(&servers);
+    let [tokens, spool] = ["tokens.img", "spool.img"].map(|name| Loop::over(&device, name));
+    let path = |name: &str| device.path(name).display().to_string();
+    device.edit(&path("state/tokens.flash"), &tokens.0);
+    device.edit(&path("state/spool.flash"), &spool.0);
+    let key = path("state/signpost.key");
+    fs::create_dir(device.path("state")).unwrap();
+    device.write("state/signpost.key", &[7; 32]);
+    set_mode(&device, "state/signpost.key", 0o600);
+    device.edit("[store]", &format!("[store]\nkey = \"file:{key}\""));
+    // Behind what the store uses.
+    let behind = 900_000;
+    let node = fs::File::options().read(true).write(true).open(&tokens.0).unwrap();
+    node.write_all_at(b"needed", behind).unwrap();
+    let first = status(&device).await;
+    device.write("board", b"another");
+    let second = status(&device).await;
+    assert!(!is_replaced(&first) && is_replaced(&second), "{second}");
+    assert_ne!(first["device_id"], second["device_id"]);
+    assert_eq!(status(&device).await["device_id"], second["device_id"]);
+    let mut kept = [0; 6];
+    node.read_exact_at(&mut kept, behind).unwrap();
+    assert_eq!(&kept, b"needed");
+
+    node.write_all_at(&[0x5A; 16 * SEGMENT], 0).unwrap();
+    let (code, line) = refused(Unit::start(&device, &[])).await;
+    assert_eq!(code, Some(78), "{line}");
+    assert!(line.contains(&tokens.0) && line.contains("blkdiscard"), "{line}");
+    let mut kept = [0; 16 * SEGMENT];
+    node.read_exact_at(&mut kept, 0).unwrap();
+    assert_eq!(kept, [0x5A; 16 * SEGMENT], "not touched");
+}
