@@ -404,7 +404,7 @@ impl std::error::Error for StoreTrouble {}
 mod tests {
     use super::*;
     use crate::shell::{
-        identity::Identities,
+        identity::{Identities, Source},
         keys::{self, Origin},
     };
     use crate::{config, records::Arrival};
@@ -513,6 +513,27 @@ mod tests {
         assert!(aside(path, 1).is_file() && path.is_file());
         let (storage, found) = start(&config, 2).unwrap();
         assert!(!found.set_aside, "once is enough");
+        storage.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_is_not_foreign_while_it_cannot_be_told_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config_in(folder.path());
+        let sealing = |unsure: bool| {
+            let unsure = unsure.then(|| (Source::Serial, io::ErrorKind::TimedOut.into()));
+            let identities = Identities { unsure, ..Identities::default() };
+            let outer = OuterKeys::new([1; 32]);
+            let outer = if identities.unsure.is_none() { outer.bound_to(b"serial") } else { outer };
+            Sealing { outer, key: Origin::File, identities }
+        };
+        StorageThread::start(&config, &sealing(false)).unwrap().0.stop().await;
+        let trouble = StorageThread::start(&config, &sealing(true)).unwrap_err();
+        assert_eq!(trouble.remedy(), Remedy::Later);
+        let line = trouble.to_string();
+        assert!(line.contains("cannot tell whose it is without the board's serial"), "{line}");
+        let (storage, found) = StorageThread::start(&config, &sealing(false)).unwrap();
+        assert!(!found.set_aside);
         storage.stop().await;
     }
 
