@@ -7,9 +7,11 @@ use signpost_hal::flash::sim::SimFlash;
 use signpost_store::{OpenError, StoreError};
 
 use chance::Chance;
+use cuts::{Plan, Tally};
 
 pub mod chance;
 pub mod cuts;
+pub mod images;
 pub mod spool;
 pub mod tokens;
 
@@ -66,6 +68,57 @@ pub trait Face {
     /// # Errors
     /// What the store says.
     fn breathe(store: &mut Self::Store<'_>) -> Result<(), StoreError>;
+}
+
+/// A store on one shape of flash, and what is done to it.
+pub struct Kind {
+    /// `tokens` or `spool`.
+    pub store: &'static str,
+    /// Its flash.
+    pub shape: Geometry,
+    /// [`cuts::live`].
+    pub live: fn(&mut Chance, Geometry, Plan) -> Result<Tally, String>,
+    /// [`images::open_any`].
+    pub open_any: fn(&mut Chance, Geometry) -> Result<(), String>,
+}
+
+/// Both stores on all their shapes.
+pub fn kinds() -> Vec<Kind> {
+    fn of<F: Face>(store: &'static str) -> impl Iterator<Item = Kind> {
+        let kind = move |shape| Kind {
+            store,
+            shape,
+            live: cuts::live::<F>,
+            open_any: images::open_any::<F>,
+        };
+        F::shapes().into_iter().map(kind)
+    }
+    of::<tokens::Tokens>("tokens").chain(of::<spool::Spools>("spool")).collect()
+}
+
+/// Opens the image that a fuzzer's bytes choose.
+///
+/// # Errors
+/// As [`images::open_any`].
+pub fn any_image(data: &[u8]) -> Result<(), String> {
+    let (mut chance, kind) = chosen(data);
+    (kind.open_any)(&mut chance, kind.shape)
+}
+
+/// Lives the life that a fuzzer's bytes choose, with the power going in between.
+///
+/// # Errors
+/// As [`cuts::live`].
+pub fn any_operations(data: &[u8]) -> Result<(), String> {
+    let (mut chance, kind) = chosen(data);
+    (kind.live)(&mut chance, kind.shape, Plan { turns: 100, forks: 1 }).map(drop)
+}
+
+fn chosen(data: &[u8]) -> (Chance, Kind) {
+    let mut chance = Chance::from_bytes(data);
+    let mut kinds = kinds();
+    let kind = kinds.swap_remove(chance.below(kinds.len() as u64) as usize);
+    (chance, kind)
 }
 
 /// Shows a value by its length and its first bytes.

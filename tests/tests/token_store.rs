@@ -7,6 +7,7 @@ use signpost_hal::flash::{Flash, FlashErrorKind};
 use signpost_store::{OpenError, Opened, OuterKeys, StoreError, TokenStore};
 use signpost_tests::flash::chance::Chance;
 use signpost_tests::flash::cuts::{Plan, every_byte, live};
+use signpost_tests::flash::images::open_any;
 use signpost_tests::flash::tokens::{Model, Step, Tokens, longest, open, outer};
 use signpost_tests::flash::{Face, file, nor, seeds};
 
@@ -244,37 +245,13 @@ fn damage_costs_its_own_segment_and_is_reported() {
 
 #[test]
 fn any_image_opens_or_errs() {
-    let mut chance = Chance::seeded(9);
-    let mut valid = SimFlash::new(nor(512, 4, 12), 1);
-    let (mut store, _) = open(&mut valid, &mut chance).unwrap();
-    for n in 0..40 {
-        store.put(n % 3, &chance.bytes(200)).unwrap();
-    }
-    drop(store);
     for seed in seeds(4000) {
-        let mut chance = Chance::seeded(seed);
-        let shape = if seed % 2 == 0 { nor(512, 4, 12) } else { file(512, 12) };
-        let mut image = valid.image().to_vec();
-        match seed % 5 {
-            0 => image = chance.bytes(image.len()),
-            1 => image.truncate(chance.below(image.len() as u64) as usize),
-            2 => image.rotate_left(512 * chance.below(12) as usize),
-            _ => {
-                for _ in 0..=chance.below(30) {
-                    let at = chance.below(image.len() as u64) as usize;
-                    image[at] = chance.number() as u8;
-                }
-            }
-        }
-        let mut flash = SimFlash::from_image(shape, image, seed);
-        if let Ok((mut store, _)) = open(&mut flash, &mut chance) {
-            for key in 0..4 {
-                let _ = store.get(key);
-                let _ = store.put(key, b"x");
-            }
-            let _ = store.scrub();
+        for shape in Tokens::shapes() {
+            open_any::<Tokens>(&mut Chance::seeded(seed), shape)
+                .unwrap_or_else(|broken| panic!("seed {seed} on {shape:?}: {broken}"));
         }
     }
+    let mut chance = Chance::seeded(9);
     for byte in [0, 0xFF] {
         let mut flash = SimFlash::from_image(nor(512, 4, 12), vec![byte; 6144], 1);
         assert!(open(&mut flash, &mut chance).unwrap().1.fresh);

@@ -163,7 +163,7 @@ impl<F: Flash> Spool<F> {
 
     /// Bytes of the medium that records can still take, in whole segments.
     pub fn free(&self) -> u64 {
-        self.available(None) as u64 * u64::from(self.log.segment())
+        (self.spare(None) as u64).saturating_sub(1) * u64::from(self.log.segment())
     }
 
     /// Bytes of the medium that records can take in all.
@@ -433,7 +433,8 @@ impl<F: Flash> Spool<F> {
             needed += usize::from(lay.fresh);
             head = Some(Place { offset: lay.end, index: 0, seq: 0 });
         }
-        if needed > self.available(slot) { Err(StoreError::Full) } else { Ok(()) }
+        // A drained queue may itself be the reserve: then not even its head takes a record.
+        if needed < self.spare(slot) { Ok(()) } else { Err(StoreError::Full) }
     }
 
     fn append_unit(

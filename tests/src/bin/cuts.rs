@@ -12,16 +12,14 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use signpost_hal::flash::Geometry;
-use signpost_tests::flash::Face;
 use signpost_tests::flash::chance::Chance;
-use signpost_tests::flash::cuts::{Plan, Tally, live};
-use signpost_tests::flash::spool::Spools;
-use signpost_tests::flash::tokens::Tokens;
+use signpost_tests::flash::cuts::{Plan, Tally};
+use signpost_tests::flash::{Kind, kinds};
 
 const USAGE: &str = "usage: cuts [--images N] [--seed S]
        cuts --seed S --life L";
 
-const PLAN: Plan = Plan { turns: 60, forks: 12 };
+const PLAN: Plan = Plan { turns: 60, forks: 5 };
 /// Failures that are told; all are counted.
 const TOLD: usize = 5;
 /// Characters of a failure that are shown.
@@ -31,13 +29,6 @@ struct Options {
     images: u64,
     seed: u64,
     life: Option<u64>,
-}
-
-/// One kind of life: which store, on what.
-struct Kind {
-    store: &'static str,
-    shape: Geometry,
-    live: fn(&mut Chance, Geometry, Plan) -> Result<Tally, String>,
 }
 
 #[derive(Default)]
@@ -78,20 +69,6 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         }
     }
     Ok(options)
-}
-
-fn kinds() -> Vec<Kind> {
-    let tokens = Tokens::shapes().into_iter().map(|shape| Kind {
-        store: "tokens",
-        shape,
-        live: live::<Tokens>,
-    });
-    let spools = Spools::shapes().into_iter().map(|shape| Kind {
-        store: "spool",
-        shape,
-        live: live::<Spools>,
-    });
-    tokens.chain(spools).collect()
 }
 
 /// Life number `life` of a run: it depends on nothing else.

@@ -1,9 +1,11 @@
 //! Power cuts: lives of a store in which the power goes again and again, each image checked.
 //!
-//! A life takes one step after the other. Before each, *forks* try what a cut inside of it
-//! leaves: the device is copied, loses its power somewhere in the step, perhaps again while it
-//! recovers, and is then read. Then the life itself goes on, often through a *chain* of cuts that
-//! follow each other before anything was repaired.
+//! A life is one *session* after the other: the store is opened and takes a few steps. Before each,
+//! *forks* try what a cut inside of it leaves: the device is copied, loses its power somewhere in
+//! the session, perhaps again while it recovers, and is then read. Then the life itself goes on,
+//! often through a *chain* of cuts that follow each other without an undisturbed start.
+
+use std::fmt;
 
 use signpost_hal::flash::sim::{SimFlash, Tear};
 use signpost_hal::flash::{Flash, Geometry};
@@ -15,7 +17,7 @@ use super::chance::Chance;
 /// How long a life is and how much of it is tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Steps of a life.
+    /// Sessions of a life.
     pub turns: u32,
     /// Cuts that are tried in each.
     pub forks: u32,
@@ -83,11 +85,12 @@ pub fn every_byte<F: Face>(
         begun: true,
         tally: Tally::default(),
     };
-    let cost = life.cost(chance, step).map(|(.., cost)| cost);
+    let session = std::slice::from_ref(step);
+    let cost = life.cost(chance, session).map(|(.., cost)| cost);
     let tried = cost.and_then(|cost| {
         let all = (0..cost + 2).step_by(stride as usize);
         all.zip(Tear::ALL.iter().cycle())
-            .try_for_each(|(at, tear)| life.fork(chance, step, Cut { at, tear: *tear, cost }))
+            .try_for_each(|(at, tear)| life.fork(chance, session, Cut { at, tear: *tear, cost }))
     });
     assert_eq!(tried, Ok(()), "{:?}", flash.geometry());
 }
@@ -111,45 +114,66 @@ struct Life<F: Face> {
 
 impl<F: Face> Life<F> {
     fn turn(&mut self, chance: &mut Chance, shape: Geometry, forks: u32) -> Result<(), String> {
-        let step = F::step(chance, &self.model, shape);
-        let (whole, model, cost) = self.cost(chance, &step)?;
+        if self.begun {
+            self.stretch(chance, shape)?;
+        }
+        let session = session::<F>(chance, &self.model, shape);
+        let (whole, model, cost) = self.cost(chance, &session)?;
         for _ in 0..forks {
             let cut = Cut { at: chance.below(cost + 2), tear: chance.tear(), cost };
-            self.fork(chance, &step, cut)?;
+            self.fork(chance, &session, cut)?;
         }
         if chance.below(3) == 0 {
             (self.flash, self.model, self.begun) = (whole, model, true);
-            self.tally.steps += 1;
+            self.tally.steps += session.len() as u64;
             return Ok(());
         }
-        self.chain(chance, shape, step, cost)
+        self.chain(chance, shape, session, cost)
     }
 
-    /// Takes `step` uncut on a copy of the device: what comes of it, and what it costs.
+    /// Lets some quiet time pass: many steps after one opening.
+    fn stretch(&mut self, chance: &mut Chance, shape: Geometry) -> Result<(), String> {
+        let (mut store, _) = F::open(&mut self.flash, chance).map_err(|e| format!("quiet: {e}"))?;
+        for _ in 0..chance.below(40) {
+            let step = F::step(chance, &self.model, shape);
+            F::run(&step, &mut store, &mut self.model).map_err(|e| told("quiet", &step, &e))?;
+            self.tally.steps += 1;
+        }
+        let held = F::contents(&mut store).map_err(|e| format!("quiet: reading: {e}"))?;
+        if held == self.model { Ok(()) } else { Err(not::<F>(&held, &self.model)) }
+    }
+
+    /// Has the session uncut on a copy of the device: what comes of it, and what it costs.
     fn cost(
         &self,
         chance: &mut Chance,
-        step: &F::Step,
+        session: &[F::Step],
     ) -> Result<(SimFlash, F::Model, u64), String> {
         let (mut whole, mut model) = (self.flash.clone(), self.model.clone());
         let from = whole.steps();
-        let (mut store, _) = F::open(&mut whole, chance).map_err(|e| told("uncut", step, &e))?;
-        F::run(step, &mut store, &mut model).map_err(|e| told("uncut", step, &e))?;
+        let (mut store, _) = F::open(&mut whole, chance).map_err(|e| format!("uncut: {e}"))?;
+        for step in session {
+            F::run(step, &mut store, &mut model).map_err(|e| told("uncut", step, &e))?;
+        }
+        let held = F::contents(&mut store).map_err(|e| format!("uncut: {session:?}: {e}"))?;
+        if held != model {
+            return Err(format!("uncut: {session:?}: {}", not::<F>(&held, &model)));
+        }
         drop(store);
         let cost = whole.steps() - from;
         Ok((whole, model, cost))
     }
 
-    /// Tries what a cut in `step` leaves, on a copy of the device.
-    fn fork(&mut self, chance: &mut Chance, step: &F::Step, cut: Cut) -> Result<(), String> {
+    /// Tries what a cut in the session leaves, on a copy of the device.
+    fn fork(&mut self, chance: &mut Chance, session: &[F::Step], cut: Cut) -> Result<(), String> {
         let mut torn = self.flash.clone();
         let Cut { at, tear, cost } = cut;
-        let context = |what: &str| format!("{what}: {step:?} cut at {at} of {cost}, {tear:?}");
+        let context = |what: &str| format!("{what}: {session:?} cut at {at} of {cost}, {tear:?}");
         torn.cut_after(at, tear);
         let mut model = self.model.clone();
-        let mut answer = Err(StoreError::Full);
+        let mut pending = None;
         if let Ok((mut store, _)) = F::open(&mut torn, chance) {
-            answer = F::run(step, &mut store, &mut model);
+            pending = session.iter().find(|step| F::run(step, &mut store, &mut model).is_err());
         }
         torn.power_off();
         self.tally.images += 1;
@@ -159,11 +183,11 @@ impl<F: Face> Life<F> {
         }
         self.tally.longest_chain = self.tally.longest_chain.max(1 + cuts as u32);
         let found = self.recover(&mut torn, chance).map_err(|e| context(&e))?;
-        let right = match answer {
-            Ok(_) => found == model,
-            Err(_) => F::explains(step, &self.model, &found),
+        let right = match pending {
+            None => found == model,
+            Some(step) => F::explains(step, &model, &found),
         };
-        if right { Ok(()) } else { Err(context(&not::<F>(&found, &self.model, answer.is_ok()))) }
+        if right { Ok(()) } else { Err(context(&not::<F>(&found, &model))) }
     }
 
     /// Opens and writes a little until the power goes again.
@@ -209,15 +233,15 @@ impl<F: Face> Life<F> {
         }
     }
 
-    /// Lets the life go on through cuts in a row, beginning with one in `step`.
+    /// Lets the life go on through cuts in a row, beginning with one in `session`.
     fn chain(
         &mut self,
         chance: &mut Chance,
         shape: Geometry,
-        step: F::Step,
+        session: Vec<F::Step>,
         cost: u64,
     ) -> Result<(), String> {
-        let mut next = Some(step);
+        let mut next = Some(session);
         // What was in flight when the power went; only an opening tells what became of it.
         let mut pending: Option<F::Step> = None;
         let cuts = 1 + chance.below(16);
@@ -225,9 +249,8 @@ impl<F: Face> Life<F> {
             self.flash.power_on();
             self.flash.cut_after(chance.below(2 * cost + 200), chance.tear());
             let mut flash = std::mem::replace(&mut self.flash, SimFlash::new(shape, 0));
-            match self.boot(&mut flash, chance, shape, &mut next, &mut pending)? {
-                true => self.tally.steps += 1,
-                false => self.tally.recoveries += 1,
+            if !self.boot(&mut flash, chance, shape, &mut next, &mut pending)? {
+                self.tally.recoveries += 1;
             }
             flash.power_off();
             self.flash = flash;
@@ -240,13 +263,13 @@ impl<F: Face> Life<F> {
         self.settle(&mut pending, held, super::Found { fresh: false, sound: true })
     }
 
-    /// Starts with a cut ahead and takes one step. Whether the power lasted until the step.
+    /// Has a session with a cut ahead. Whether the power lasted until its first step.
     fn boot(
         &mut self,
         flash: &mut SimFlash,
         chance: &mut Chance,
         shape: Geometry,
-        next: &mut Option<F::Step>,
+        next: &mut Option<Vec<F::Step>>,
         pending: &mut Option<F::Step>,
     ) -> Result<bool, String> {
         let (mut store, found) = match F::open(flash, chance) {
@@ -260,11 +283,16 @@ impl<F: Face> Life<F> {
             Err(error) => return Err(format!("reading in a chain: {error}")),
         };
         self.settle(pending, held, found)?;
-        let step = next.take().unwrap_or_else(|| F::step(chance, &self.model, shape));
-        match F::run(&step, &mut store, &mut self.model) {
-            Ok(_) => {}
-            Err(StoreError::Flash(_)) => *pending = Some(step),
-            Err(error) => return Err(told("in a chain", &step, &error)),
+        let steps = next.take().unwrap_or_else(|| session::<F>(chance, &self.model, shape));
+        for step in steps {
+            match F::run(&step, &mut store, &mut self.model) {
+                Ok(_) => self.tally.steps += 1,
+                Err(StoreError::Flash(_)) => {
+                    *pending = Some(step);
+                    break;
+                }
+                Err(error) => return Err(told("in a chain", &step, &error)),
+            }
         }
         Ok(true)
     }
@@ -284,7 +312,7 @@ impl<F: Face> Life<F> {
             None => held == self.model,
         };
         if !right {
-            return Err(not::<F>(&held, &self.model, false));
+            return Err(not::<F>(&held, &self.model));
         }
         self.begun = true;
         self.model = held;
@@ -292,11 +320,16 @@ impl<F: Face> Life<F> {
     }
 }
 
-fn told<S: std::fmt::Debug, E: std::fmt::Display>(when: &str, step: &S, error: &E) -> String {
+/// A few steps, most often one.
+fn session<F: Face>(chance: &mut Chance, model: &F::Model, shape: Geometry) -> Vec<F::Step> {
+    let steps = 1 + chance.below(4) * chance.below(2);
+    (0..steps).map(|_| F::step(chance, model, shape)).collect()
+}
+
+fn told<S: fmt::Debug, E: fmt::Display>(when: &str, step: &S, error: &E) -> String {
     format!("{when}: {step:?}: {error}")
 }
 
-fn not<F: Face>(found: &F::Model, before: &F::Model, acknowledged: bool) -> String {
-    let said = if acknowledged { "acknowledged" } else { "not acknowledged" };
-    format!("{said}\n    found  {}\n    before {}", F::tell(found), F::tell(before))
+fn not<F: Face>(found: &F::Model, model: &F::Model) -> String {
+    format!("not what was acknowledged\n    found {}\n    not   {}", F::tell(found), F::tell(model))
 }

@@ -107,7 +107,15 @@ impl Face for Spools {
     type Step = Step;
 
     fn shapes() -> Vec<Geometry> {
-        vec![nor(4096, 4, 10), nor(1024, 16, 40), nor(8192, 256, 8), file(4096, 16), file(512, 80)]
+        vec![
+            nor(4096, 4, 10),
+            nor(4096, 4, 4),
+            file(512, 32),
+            nor(1024, 16, 40),
+            nor(8192, 256, 8),
+            file(4096, 16),
+            file(512, 80),
+        ]
     }
 
     fn step(chance: &mut Chance, model: &Model, _: Geometry) -> Step {
@@ -122,7 +130,11 @@ impl Face for Spools {
                 let cursor = chance.below(MAX_CURSOR as u64 + 1) as usize;
                 Step::Mark(queue, first + chance.below(waiting + 1), chance.bytes(cursor))
             }
-            7..=15 => Step::Remove(queue, first + chance.below(waiting + 1)),
+            // Half of the time all there is: a drained queue lends its segments.
+            7..=15 => match chance.below(2) {
+                0 => Step::Remove(queue, first + waiting),
+                _ => Step::Remove(queue, first + chance.below(waiting + 1)),
+            },
             _ => {
                 // One in sixteen is long enough to lie in several segments.
                 let (count, longest) = match chance.below(16) {
@@ -178,7 +190,13 @@ impl Face for Spools {
         };
         match done {
             Ok(()) => Ok(true),
-            Err(StoreError::NoQueue | StoreError::Full | StoreError::TooLong { .. }) => Ok(false),
+            Err(StoreError::NoQueue) => Ok(false),
+            // What takes no record is never refused for want of room.
+            Err(StoreError::Full | StoreError::TooLong { .. })
+                if matches!(step, Step::Append(..)) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -226,10 +226,13 @@ fn mount_queue<F: Flash>(
         spool.owner[usize::from(last.index)] = FREE;
         chain.pop();
     }
-    if next < entry.first {
-        // Its newest segments were drained and given to others.
+    if next <= entry.first {
+        // A drained queue's segments are everybody's. The erase of one may have been cut and
+        // have left it as it was, as far as can be seen: nothing may be appended there.
         next = entry.first;
         head = None;
+        chain.clear();
+        spool.owner.iter_mut().filter(|owner| **owner == slot).for_each(|owner| *owner = FREE);
     }
     for pair in chain.windows(2) {
         if pair[1].of.first <= entry.first {

@@ -9,15 +9,15 @@ use crate::StoreError;
 use crate::log::{Header, Kind, Place};
 
 impl<F: Flash> Spool<F> {
-    /// Segments that records can take, those of other drained queues included.
-    pub(super) fn available(&self, slot: Option<usize>) -> usize {
-        let free = self.owner.iter().filter(|&&owner| owner == FREE).count();
-        let drained = |&&owner: &&u8| {
-            let owner = usize::from(owner);
-            Some(owner) != slot
-                && self.queues.get(owner).and_then(Option::as_ref).is_some_and(Queue::is_drained)
+    /// Segments that are free or can be taken from drained queues other than `slot`. One of
+    /// them is the reserve, without which a full ledger could not go on.
+    pub(super) fn spare(&self, slot: Option<usize>) -> usize {
+        let is_spare = |&&owner: &&u8| {
+            let other = Some(usize::from(owner)) != slot;
+            let queue = self.queues.get(usize::from(owner)).and_then(Option::as_ref);
+            owner == FREE || other && queue.is_some_and(Queue::is_drained)
         };
-        (free + self.owner.iter().filter(drained).count()).saturating_sub(1)
+        self.owner.iter().filter(is_spare).count()
     }
 
     /// Takes their segments from queues other than `slot` that have no records, until
