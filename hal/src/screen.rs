@@ -6,6 +6,8 @@
 
 mod cells;
 mod layout;
+#[cfg(feature = "pixels")]
+mod pixels;
 mod qr;
 mod text;
 mod words;
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 pub(crate) use layout::layout_with;
 pub use layout::{Frame, Line, Place, Placed, Style, Surface, layout};
+#[cfg(feature = "pixels")]
+pub use pixels::{Area, Bitmap};
 pub use qr::Qr;
 
 /// One thing to tell the person at the device.
