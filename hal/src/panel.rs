@@ -4,6 +4,8 @@
 //! A [`Panel`] is blocking, tiny and fallible. A [`PanelThread`] owns one: it opens it, hands it
 //! the newest screen, and opens it again when it has failed.
 
+#[cfg(feature = "bus")]
+pub mod bus;
 mod port;
 mod serial;
 mod terminal;
