@@ -5,6 +5,7 @@
 //! chose is made harmless before it reaches a frame.
 
 mod cells;
+mod language;
 mod layout;
 #[cfg(feature = "pixels")]
 mod pixels;
@@ -15,8 +16,9 @@ mod words;
 use std::fmt;
 use std::time::Duration;
 
+pub use language::Language;
 pub(crate) use layout::layout_with;
-pub use layout::{Frame, Line, Place, Placed, Style, Surface, layout};
+pub use layout::{Frame, Line, Place, Placed, Style, Surface, layout, layout_in};
 #[cfg(feature = "pixels")]
 pub use pixels::{Area, Bitmap};
 pub use qr::Qr;
@@ -62,15 +64,15 @@ pub enum Screen {
     },
     /// The issuer has ended or suspended the grant.
     SignInAgain {
-        /// Why, in a short sentence.
+        /// Why, in a short English sentence; other languages have a sentence of their own.
         reason: String,
         /// How to ask for a code.
         start: Start,
     },
     /// The grant ends soon unless someone signs in again.
     Expiring {
-        /// The last day, in a few characters, e.g. `14 Mar`.
-        by: String,
+        /// The last day.
+        by: Day,
         /// How to ask for a code.
         start: Start,
     },
@@ -100,6 +102,17 @@ pub enum Screen {
     },
     /// Something is broken.
     Fault(Fault),
+    /// A picture to test a panel with.
+    Test,
+}
+
+/// A day of some year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// From 1 for January.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
 }
 
 /// A user code with where to enter it (RFC 8628, section 3.2). `Debug` shows neither.
@@ -115,6 +128,13 @@ pub struct SignIn {
     pub expires: Duration,
 }
 
+impl SignIn {
+    /// What a QR code may say, the best first.
+    fn qr_addresses(&self) -> impl Iterator<Item = &str> {
+        self.verification_uri_complete.as_deref().into_iter().chain([&*self.verification_uri])
+    }
+}
+
 impl fmt::Debug for SignIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignIn").field("expires", &self.expires).finish_non_exhaustive()
@@ -124,11 +144,11 @@ impl fmt::Debug for SignIn {
 /// A fault as a person is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// From the table of faults, e.g. `E12`.
+    /// From the table of faults, e.g. `E12`. Other languages than English have texts by it.
     pub code: String,
-    /// At most 16 columns.
+    /// At most 16 columns, in English.
     pub title: String,
-    /// What to do, in a sentence.
+    /// What to do, in an English sentence.
     pub advice: String,
     /// Whom to ask.
     pub support: Support,

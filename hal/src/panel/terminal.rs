@@ -12,7 +12,7 @@ use std::time::Duration;
 use embedded_io::Write;
 
 use super::{Panel, PanelError, Port, io_error};
-use crate::screen::{Frame, Line, Place, Placed, Screen, Style, Surface, layout_with};
+use crate::screen::{Frame, Language, Line, Place, Placed, Screen, Style, Surface, layout_with};
 
 /// Black on white from the fixed part of the 256 colours: a theme changes the first 16 only.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
@@ -118,7 +118,7 @@ impl<W: Write + Send> Panel for Terminal<W> {
         let known = self.pinned.as_ref().filter(|old| old.size == size);
         let known = known.and_then(|old| old.qr.as_ref()).filter(|(of, _)| of == screen);
         let known = known.map(|(_, placed)| placed.clone());
-        let frame = layout_with(known, screen, surface, 0, now);
+        let frame = layout_with(known, Language::ENGLISH, screen, surface, 0, now);
         let rows = rows(&frame);
         if screen.is_private() {
             self.printed = None;

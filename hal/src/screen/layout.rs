@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::cells::cells;
 use super::text::{address, break_address, break_sentence, code, fit, short_address};
-use super::words::{SIGN_IN, words};
-use super::{Qr, Screen, SignIn};
+use super::words::words;
+use super::{Language, Qr, Screen, SignIn};
 
 /// What there is to draw on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,17 +85,29 @@ pub enum Place {
     Under,
 }
 
-/// Lays `screen` out on `surface` as it looks at `now` (since the board started).
+/// Lays `screen` out on `surface` in English as it looks at `now` (since the board started).
 ///
 /// `page` counts from 0 and wraps; every page shows the user code in full.
 pub fn layout(screen: &Screen, surface: Surface, page: usize, now: Duration) -> Frame {
-    layout_with(None, screen, surface, page, now)
+    layout_in(Language::ENGLISH, screen, surface, page, now)
+}
+
+/// The same in any language.
+pub fn layout_in(
+    language: Language,
+    screen: &Screen,
+    surface: Surface,
+    page: usize,
+    now: Duration,
+) -> Frame {
+    layout_with(None, language, screen, surface, page, now)
 }
 
 /// The same for a screen and surface whose QR code is `known` from an earlier frame: finding the
 /// mask of a symbol is nearly all the work.
 pub(crate) fn layout_with(
     known: Option<Placed>,
+    language: Language,
     screen: &Screen,
     surface: Surface,
     page: usize,
@@ -103,14 +115,19 @@ pub(crate) fn layout_with(
 ) -> Frame {
     match (surface, screen) {
         (Surface::Terminal { columns, rows }, Screen::SignIn(sign_in)) => {
-            terminal_sign_in(known, sign_in, columns.into(), rows.into(), now)
+            let time_left = TimeLeft::at(now, sign_in.expires);
+            let text = SignInText { sign_in, language, time_left: &time_left.phrase(language) };
+            let frame = text.on_terminal(known, columns.into(), rows.into());
+            Frame { redraw_after: time_left.changes_after, ..frame }
         }
-        (Surface::Terminal { columns, .. }, screen) => terminal_words(screen, columns.into()),
+        (Surface::Terminal { columns, .. }, screen) => {
+            terminal_words(screen, language, columns.into())
+        }
         (Surface::Characters { columns, rows }, screen) => {
-            cells(screen, columns.max(16).into(), rows.max(2).into(), page, now)
+            cells(screen, language, columns.max(16).into(), rows.max(2).into(), page, now)
         }
-        (Surface::Serial, Screen::SignIn(sign_in)) => serial_sign_in(sign_in, now),
-        (Surface::Serial, screen) => serial_words(screen),
+        (Surface::Serial, Screen::SignIn(sign_in)) => serial_sign_in(sign_in, language, now),
+        (Surface::Serial, screen) => serial_words(screen, language),
     }
 }
 
@@ -152,8 +169,8 @@ const NARROW: usize = 26;
 /// Longest user code that is shown, in columns.
 const LONGEST_CODE: usize = 64;
 
-fn terminal_words(screen: &Screen, columns: usize) -> Frame {
-    let words = words(screen);
+fn terminal_words(screen: &Screen, language: Language, columns: usize) -> Frame {
+    let words = words(screen, language);
     let title = Line::new(Style::Title, words.title);
     let room = room_for_text(columns);
     Frame::of(
@@ -163,76 +180,100 @@ fn terminal_words(screen: &Screen, columns: usize) -> Frame {
     )
 }
 
-fn terminal_sign_in(
-    known: Option<Placed>,
-    sign_in: &SignIn,
-    columns: usize,
-    rows: usize,
-    now: Duration,
-) -> Frame {
-    let (time_left, redraw_after) = countdown(sign_in.expires, now);
-    let (qr, lines) = with_qr(known, sign_in, columns, rows, &time_left).map_or_else(
-        || (None, without_qr(sign_in, columns, rows, &time_left)),
-        |(placed, lines)| (Some(placed), lines),
-    );
-    Frame { qr, redraw_after, ..Frame::of(lines) }
+/// A sign-in in words, on a terminal.
+struct SignInText<'a> {
+    sign_in: &'a SignIn,
+    language: Language,
+    time_left: &'a str,
 }
 
-/// The first that fits: the address with the code in it before the plain one, a wide quiet zone
-/// before a narrow one.
-fn with_qr(
-    known: Option<Placed>,
-    sign_in: &SignIn,
-    columns: usize,
-    rows: usize,
-    time_left: &str,
-) -> Option<(Placed, Vec<Line>)> {
-    let uris = [sign_in.verification_uri_complete.as_deref(), Some(&*sign_in.verification_uri)];
-    let symbols = uris.into_iter().flatten().filter_map(Qr::of);
-    let mut choices = known.into_iter().chain(symbols.flat_map(|qr| {
-        [(4, Place::Beside), (4, Place::Under), (2, Place::Beside), (2, Place::Under)]
-            .map(|(quiet, place)| Placed { qr: qr.clone(), quiet, place })
-    }));
-    choices.find_map(|placed| {
-        let (across, down) = (placed.size(), placed.size().div_ceil(2));
-        let beside = columns.saturating_sub(across + 2 * MARGIN);
-        let room = if placed.place == Place::Beside { beside } else { room_for_text(columns) };
-        let lines =
-            steps(sign_in, "1. Scan this with a phone, or open", room.min(READABLE), time_left);
-        let fits = match placed.place {
-            Place::Beside => room >= NARROW && down.max(lines.len()) <= rows,
-            Place::Under => across <= columns && down + lines.len() <= rows,
-        };
-        fits.then_some((placed, lines))
-    })
-}
-
-fn without_qr(sign_in: &SignIn, columns: usize, rows: usize, time_left: &str) -> Vec<Line> {
-    let room = room_for_text(columns);
-    let lines = steps(sign_in, "1. On a phone or computer, open", room, time_left);
-    if lines.len() <= rows {
-        return lines;
+impl SignInText<'_> {
+    fn on_terminal(&self, known: Option<Placed>, columns: usize, rows: usize) -> Frame {
+        match self.with_qr(known, columns, rows) {
+            Some((placed, lines)) => Frame { qr: Some(placed), ..Frame::of(lines) },
+            None => Frame::of(self.without_qr(columns, rows)),
+        }
     }
-    let mut least = least(sign_in, room, time_left);
-    least.truncate(rows.max(1));
-    least
-}
 
-/// What a person does, step by step.
-fn steps(sign_in: &SignIn, first: &str, room: usize, time_left: &str) -> Vec<Line> {
-    let address = break_address(
-        &short_address(&sign_in.verification_uri),
-        room.saturating_sub(INDENT).max(1),
-    );
-    let parts = [
-        vec![Line::new(Style::Title, SIGN_IN)],
-        sentence(first, room),
-        indented(Style::Address, address),
-        sentence("2. Check or enter this code", room),
-        code_lines(sign_in, room),
-        sentence(&format!("Waiting for you: {time_left}"), room),
-    ];
-    parts.join(&Line::new(Style::Plain, ""))
+    /// The first that fits: the address with the code in it before the plain one, a wide quiet
+    /// zone before a narrow one.
+    fn with_qr(
+        &self,
+        known: Option<Placed>,
+        columns: usize,
+        rows: usize,
+    ) -> Option<(Placed, Vec<Line>)> {
+        let symbols = self.sign_in.qr_addresses().filter_map(Qr::of);
+        let mut choices = known.into_iter().chain(symbols.flat_map(|qr| {
+            [(4, Place::Beside), (4, Place::Under), (2, Place::Beside), (2, Place::Under)]
+                .map(|(quiet, place)| Placed { qr: qr.clone(), quiet, place })
+        }));
+        choices.find_map(|placed| {
+            let (across, down) = (placed.size(), placed.size().div_ceil(2));
+            let beside = columns.saturating_sub(across + 2 * MARGIN);
+            let room = if placed.place == Place::Beside { beside } else { room_for_text(columns) };
+            let lines = self.steps("sign-in.scan", room.min(READABLE));
+            let fits = match placed.place {
+                Place::Beside => room >= NARROW && down.max(lines.len()) <= rows,
+                Place::Under => across <= columns && down + lines.len() <= rows,
+            };
+            fits.then_some((placed, lines))
+        })
+    }
+
+    fn without_qr(&self, columns: usize, rows: usize) -> Vec<Line> {
+        let room = room_for_text(columns);
+        let lines = self.steps("sign-in.open", room);
+        if lines.len() <= rows {
+            return lines;
+        }
+        let mut least = self.least(room);
+        least.truncate(rows.max(1));
+        least
+    }
+
+    /// What a person does, step by step.
+    fn steps(&self, first: &str, room: usize) -> Vec<Line> {
+        let short = short_address(&self.sign_in.verification_uri);
+        let address = break_address(&short, room.saturating_sub(INDENT).max(1));
+        let say = |key: &str| sentence(self.language.text(key), room);
+        let waiting = self.language.fill("sign-in.waiting", &[("time", self.time_left)]);
+        let parts = [
+            vec![Line::new(Style::Title, self.language.text("sign-in.title"))],
+            say(first),
+            indented(Style::Address, address),
+            say("sign-in.enter"),
+            self.code_lines(room),
+            sentence(&waiting, room),
+        ];
+        parts.join(&Line::new(Style::Plain, ""))
+    }
+
+    /// The code first, then as much of the rest as there is room for.
+    fn least(&self, room: usize) -> Vec<Line> {
+        let mut lines = self.code_lines(room);
+        lines.extend(
+            break_address(&short_address(&self.sign_in.verification_uri), room)
+                .into_iter()
+                .map(|line| Line::new(Style::Address, line)),
+        );
+        lines.push(Line::new(Style::Plain, self.time_left));
+        lines
+    }
+
+    fn code_lines(&self, room: usize) -> Vec<Line> {
+        // Wide characters take two columns.
+        let room = room.saturating_sub(INDENT).max(2);
+        let code = code(&self.sign_in.user_code, LONGEST_CODE);
+        let mut rest = code.as_str();
+        let mut lines = Vec::new();
+        while !rest.is_empty() {
+            let (line, tail) = rest.split_at(fit(rest, room).len());
+            lines.push(line.to_owned());
+            rest = tail;
+        }
+        indented(Style::Code, lines)
+    }
 }
 
 fn sentence(text: &str, room: usize) -> Vec<Line> {
@@ -243,32 +284,6 @@ fn room_for_text(columns: usize) -> usize {
     columns.saturating_sub(MARGIN).clamp(1, READABLE)
 }
 
-/// The code first, then as much of the rest as there is room for.
-fn least(sign_in: &SignIn, room: usize, time_left: &str) -> Vec<Line> {
-    let mut lines = code_lines(sign_in, room);
-    lines.extend(
-        break_address(&short_address(&sign_in.verification_uri), room)
-            .into_iter()
-            .map(|line| Line::new(Style::Address, line)),
-    );
-    lines.push(Line::new(Style::Plain, time_left));
-    lines
-}
-
-fn code_lines(sign_in: &SignIn, room: usize) -> Vec<Line> {
-    // Wide characters take two columns.
-    let room = room.saturating_sub(INDENT).max(2);
-    let code = code(&sign_in.user_code, LONGEST_CODE);
-    let mut rest = code.as_str();
-    let mut lines = Vec::new();
-    while !rest.is_empty() {
-        let (line, tail) = rest.split_at(fit(rest, room).len());
-        lines.push(line.to_owned());
-        rest = tail;
-    }
-    indented(Style::Code, lines)
-}
-
 fn indented(style: Style, lines: Vec<String>) -> Vec<Line> {
     lines
         .into_iter()
@@ -276,21 +291,24 @@ fn indented(style: Style, lines: Vec<String>) -> Vec<Line> {
         .collect()
 }
 
-fn serial_words(screen: &Screen) -> Frame {
-    let words = words(screen);
+fn serial_words(screen: &Screen, language: Language) -> Frame {
+    let words = words(screen, language);
     let title = Line::new(Style::Title, format!("  {}", words.title.to_uppercase()));
     let sentences = words.long.iter().flat_map(|sentence| break_sentence(sentence, READABLE));
     let sentences = sentences.map(|line| Line::new(Style::Plain, format!("    {line}")));
     Frame::of(std::iter::once(title).chain(sentences).collect())
 }
 
-fn serial_sign_in(sign_in: &SignIn, now: Duration) -> Frame {
-    let (time_left, _) = countdown(sign_in.expires, now);
+fn serial_sign_in(sign_in: &SignIn, language: Language, now: Duration) -> Frame {
+    let time_left = TimeLeft::at(now, sign_in.expires).phrase(language);
     let code = code(&sign_in.user_code, LONGEST_CODE);
+    let address = address(&sign_in.verification_uri);
+    let values = [("address", &*address), ("code", &*code), ("time", &*time_left)];
+    let line = |style, key, gap| Line::new(style, format!("{gap}{}", language.fill(key, &values)));
     let lines = vec![
-        Line::new(Style::Title, "  SIGN IN REQUIRED"),
-        Line::new(Style::Address, format!("    open {}", address(&sign_in.verification_uri))),
-        Line::new(Style::Code, format!("    code {code}  ({time_left})")),
+        line(Style::Title, "serial.title", "  "),
+        line(Style::Address, "serial.open", "    "),
+        line(Style::Code, "serial.code", "    "),
     ];
     Frame { redraw_after: Some(REPRINT), ..Frame::of(lines) }
 }
@@ -298,20 +316,34 @@ fn serial_sign_in(sign_in: &SignIn, now: Duration) -> Frame {
 /// How often a line that scrolls away is written again.
 const REPRINT: Duration = Duration::from_secs(60);
 
-/// The time left as text, and when that text changes. Seconds that have begun count whole.
-pub(super) fn countdown(expires: Duration, now: Duration) -> (String, Option<Duration>) {
-    let left = expires.saturating_sub(now);
-    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let text = if hours > 0 {
-        format!("{hours}:{minutes:02}:{rest:02} left")
-    } else {
-        format!("{minutes}:{rest:02} left")
-    };
-    let next = match left.subsec_nanos() {
-        _ if seconds == 0 => None,
-        0 => Some(Duration::from_secs(1)),
-        nanos => Some(Duration::from_nanos(nanos.into())),
-    };
-    (text, next)
+/// How long a code is still good for.
+pub(super) struct TimeLeft {
+    /// Hours, minutes and seconds; seconds that have begun count whole.
+    pub(super) clock: String,
+    /// When that changes, if ever.
+    pub(super) changes_after: Option<Duration>,
+}
+
+impl TimeLeft {
+    pub(super) fn at(now: Duration, expires: Duration) -> Self {
+        let left = expires.saturating_sub(now);
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let clock = if hours > 0 {
+            format!("{hours}:{minutes:02}:{rest:02}")
+        } else {
+            format!("{minutes}:{rest:02}")
+        };
+        let changes_after = match left.subsec_nanos() {
+            _ if seconds == 0 => None,
+            0 => Some(Duration::from_secs(1)),
+            nanos => Some(Duration::from_nanos(nanos.into())),
+        };
+        Self { clock, changes_after }
+    }
+
+    /// `14:32 left`.
+    pub(super) fn phrase(&self, language: Language) -> String {
+        language.fill("time.left", &[("time", &self.clock)])
+    }
 }

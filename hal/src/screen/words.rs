@@ -1,6 +1,6 @@
-//! What each screen says, in English.
+//! What each screen says.
 
-use super::{Fault, Screen, Start, Support};
+use super::{Fault, Language, Screen, Start, Support};
 use crate::screen::text::{harmless, width};
 
 /// The words of a screen.
@@ -18,164 +18,140 @@ pub(super) const SHORT: usize = 16;
 /// Columns that a name, reason or advice from elsewhere may take.
 const LONGEST: usize = 240;
 
-/// Heads the screen of a code where there is room.
-pub(super) const SIGN_IN: &str = "Sign in this device";
-
-pub(super) fn words(screen: &Screen) -> Words {
+/// What `screen` says in `language`.
+pub(super) fn words(screen: &Screen, language: Language) -> Words {
+    let say = Say(language);
     match screen {
         Screen::Starting { version, device } => {
             let (version, device) = (harmless(version, SHORT), harmless(device, 64));
             let tail: String =
                 device.chars().skip(device.chars().count().saturating_sub(4)).collect();
-            say(
-                "Starting...",
-                &spread(&format!("v{version}"), &tail),
-                [format!("Signpost {version} on {device}")],
-            )
+            let long = say.fill("starting.long", &[("version", &version), ("device", &device)]);
+            say.of("starting", spread(&format!("v{version}"), &tail), [long])
         }
-        Screen::NoNetwork => say(
-            "No network",
-            "Check cable/WiFi",
-            ["Check the network cable or the Wi-Fi. The device goes on by itself."],
-        ),
-        Screen::Portal => say(
-            "Network login",
-            "Use a browser",
-            [
-                "This network wants a login on a web page of its own. Log in there from a phone or computer, or use another network.",
-            ],
-        ),
-        Screen::ClockWrong => say(
-            "Clock not set",
-            "Waiting for time",
-            ["The device does not know the time yet. It goes on by itself once it does."],
-        ),
-        Screen::SignIn(_) => say("Sign in", "", [""; 0]),
-        Screen::Renewing => say("Code expired", "Getting new one", ["Getting a new one."]),
-        Screen::Saving => {
-            say("Approved", "Saving...", ["Saving the sign-in. Leave the device switched on."])
-        }
+        Screen::NoNetwork => say.plain("no-network"),
+        Screen::Portal => say.plain("portal"),
+        Screen::ClockWrong => say.plain("clock"),
+        Screen::SignIn(_) => say.of("sign-in", String::new(), []),
+        Screen::Renewing => say.plain("renewing"),
+        Screen::Saving => say.plain("saving"),
         Screen::SignedIn { account: Some(account) } => {
-            say("Signed in", account, [harmless(account, LONGEST)])
+            say.of("signed-in", account.clone(), [harmless(account, LONGEST)])
         }
-        Screen::SignedIn { account: None } => {
-            say("Signed in", "Thank you", ["Nothing more to do here."])
+        Screen::SignedIn { account: None } => say.plain("signed-in"),
+        Screen::Online => say.plain("online"),
+        Screen::Offline { stored } => {
+            let long = say.fill("offline.long", &[("stored", &language.number(*stored))]);
+            say.of("offline", say.count(*stored), [long])
         }
-        Screen::Online => say("Online", "Signed in", ["Signed in and working."]),
-        Screen::Offline { stored } => say(
-            "Offline, storing",
-            &format!("{stored} saved"),
-            [format!("Records saved here: {stored}. They are sent once the service is back.")],
-        ),
-        Screen::Waiting { start } => say("Not signed in", begin_short(*start), [begin(*start)]),
+        Screen::Waiting { start } => say.begin("waiting", *start, []),
         Screen::SignInAgain { reason, start } => {
-            say("Sign in again", begin_short(*start), [&*harmless(reason, LONGEST), begin(*start)])
+            let reason = language.own("again.reason").unwrap_or(reason);
+            say.begin("again", *start, [harmless(reason, LONGEST)])
         }
         Screen::Expiring { by, start } => {
-            let by = harmless(by, SHORT);
-            say(
-                "Sign in again by",
-                &by,
-                [&*format!("The sign-in of this device ends on {by}."), begin(*start)],
-            )
+            let by = language.date(*by);
+            let long = say.fill("expiring.long", &[("by", &by)]);
+            Words { short: by, ..say.begin("expiring", *start, [long]) }
         }
-        Screen::Denied { start } => say(
-            "Sign-in refused",
-            begin_short(*start),
-            ["Somebody refused this sign-in on the sign-in page.", begin(*start)],
-        ),
+        Screen::Denied { start } => say.begin("denied", *start, [say.fill("denied.long", &[])]),
         Screen::WrongAccount { hint: Some(hint) } => {
-            let hint = harmless(hint, 64);
-            say(
-                "Wrong account",
-                &format!("Use {hint}"),
-                [format!("This device belongs to somebody else. Sign in as {hint}.")],
-            )
+            let hint = [("hint", &*harmless(hint, 64))];
+            say.of("wrong", say.fill("wrong.short", &hint), [say.fill("wrong.long", &hint)])
         }
-        Screen::WrongAccount { hint: None } => say(
-            "Wrong account",
-            "Use the owner's",
-            ["This device belongs to somebody else. Sign in with the owner's account."],
-        ),
-        Screen::Blocked => say(
-            "Sign-in blocked",
-            "Ask your IT desk",
-            [
-                "Your organisation does not allow this way of signing in. Ask those who look after its accounts.",
-            ],
-        ),
-        Screen::ResetIn { seconds } => say(
-            "Hold to reset",
-            &format!("{seconds} s"),
-            [format!(
-                "Hold the button for {seconds} s more to wipe this device, or let it go to keep everything."
-            )],
-        ),
-        Screen::ResetConfirm => say(
-            "Release, then",
-            "press to reset",
-            [
-                "Let the button go and press it once more to wipe this device. Wait to keep everything.",
-            ],
-        ),
-        Screen::ResetDone { revocation_pending: true } => say(
-            "Reset done",
-            "Connect to end",
-            [
-                "Everything is wiped. Leave the device connected until the sign-in service has heard of it.",
-            ],
-        ),
-        Screen::ResetDone { revocation_pending: false } => {
-            say("Reset done", "All is wiped", ["Everything is wiped."])
+        Screen::WrongAccount { hint: None } => {
+            Words { title: say.title("wrong"), ..say.plain("wrong-no-hint") }
         }
-        Screen::Fault(fault) => fault_words(fault),
+        Screen::Blocked => say.plain("blocked"),
+        Screen::ResetIn { seconds } => {
+            let seconds = [("seconds", &*seconds.to_string())];
+            let long = say.fill("reset-in.long", &seconds);
+            say.of("reset-in", say.fill("reset-in.short", &seconds), [long])
+        }
+        Screen::ResetConfirm => say.plain("reset-confirm"),
+        Screen::ResetDone { revocation_pending: true } => {
+            Words { title: say.title("reset-done"), ..say.plain("reset-pending") }
+        }
+        Screen::ResetDone { revocation_pending: false } => say.plain("reset-done"),
+        Screen::Fault(fault) => say.fault(fault),
+        Screen::Test => say.plain("test"),
     }
-}
-
-fn say<S: AsRef<str>, const N: usize>(title: &str, short: &str, long: [S; N]) -> Words {
-    let long = long
-        .iter()
-        .map(|sentence| sentence.as_ref().to_owned())
-        .filter(|sentence| !sentence.is_empty())
-        .collect();
-    Words { title: harmless(title, SHORT), short: harmless(short, SHORT), long }
-}
-
-fn begin_short(start: Start) -> &'static str {
-    match start {
-        Start::Button => "Press button",
-        Start::Replug => "Unplug, replug",
-        Start::Command => "signpost sign-in",
-    }
-}
-
-fn begin(start: Start) -> &'static str {
-    match start {
-        Start::Button => "Press the button to get a code.",
-        Start::Replug => "Unplug the device and plug it in again to get a code.",
-        Start::Command => "Run signpost sign-in to get a code.",
-    }
-}
-
-fn fault_words(fault: &Fault) -> Words {
-    let code = harmless(&fault.code, 6);
-    let call = fault
-        .support
-        .phone
-        .as_ref()
-        .map(|phone| format!("Call {}", harmless(phone, SHORT - 6 - width(&code))));
-    let long = [harmless(&fault.advice, LONGEST), contact(&fault.support), format!("Code {code}")];
-    say(&fault.title, &spread(&call.unwrap_or_default(), &code), long)
-}
-
-fn contact(support: &Support) -> String {
-    let known = [&support.name, &support.phone, &support.url].into_iter().flatten();
-    let all = known.map(|part| harmless(part, 100)).collect::<Vec<_>>().join(", ");
-    if all.is_empty() { all } else { format!("Ask {all}.") }
 }
 
 /// The two at the ends of a short line.
 fn spread(left: &str, right: &str) -> String {
     let gap = SHORT.saturating_sub(width(left) + width(right)).max(1);
     format!("{left}{}{right}", " ".repeat(gap))
+}
+
+/// Says things in a language.
+struct Say(Language);
+
+impl Say {
+    fn of<const N: usize>(&self, name: &str, short: String, long: [String; N]) -> Words {
+        let long = long.into_iter().filter(|sentence| !sentence.is_empty()).collect();
+        Words { title: self.title(name), short: harmless(&short, SHORT), long }
+    }
+
+    /// A screen whose texts need nothing filled in.
+    fn plain(&self, name: &str) -> Words {
+        let short = self.fill(&format!("{name}.short"), &[]);
+        self.of(name, short, [self.fill(&format!("{name}.long"), &[])])
+    }
+
+    /// A screen that ends with how to ask for a code.
+    fn begin<const N: usize>(&self, name: &str, start: Start, long: [String; N]) -> Words {
+        let way = match start {
+            Start::Button => "start-button",
+            Start::Replug => "start-replug",
+            Start::Command => "start-command",
+        };
+        let mut words = self.of(name, self.fill(&format!("{way}.short"), &[]), long);
+        words.long.push(self.fill(&format!("{way}.long"), &[]));
+        words
+    }
+
+    fn title(&self, name: &str) -> String {
+        harmless(self.0.text(&format!("{name}.title")), SHORT)
+    }
+
+    fn fill(&self, key: &str, values: &[(&str, &str)]) -> String {
+        self.0.fill(key, values)
+    }
+
+    /// A count that fits a short line, in millions if it must; never a part of its digits.
+    fn count(&self, stored: u64) -> String {
+        let millions = format!("{} M", stored / 1_000_000);
+        let ways = [self.0.number(stored), stored.to_string(), millions];
+        let mut lines = ways.iter().map(|count| self.fill("offline.short", &[("stored", count)]));
+        lines.find(|line| width(line) <= SHORT).unwrap_or_default()
+    }
+
+    fn fault(&self, fault: &Fault) -> Words {
+        let code = harmless(&fault.code, 6);
+        let own = |what: &str, given: &str, most: usize| {
+            let known = self.0.own(&format!("{code}.{what}"));
+            harmless(known.unwrap_or(given), most)
+        };
+        let call = fault.support.phone.as_ref().map(|phone| {
+            let least = self.fill("support.short", &[("phone", "")]);
+            let room = SHORT.saturating_sub(width(&least) + 1 + width(&code));
+            self.fill("support.short", &[("phone", &harmless(phone, room))])
+        });
+        let long = [
+            own("advice", &fault.advice, LONGEST),
+            self.contact(&fault.support),
+            self.fill("fault.code", &[("code", &code)]),
+        ];
+        Words {
+            title: own("title", &fault.title, SHORT),
+            ..self.of("fault", spread(&call.unwrap_or_default(), &code), long)
+        }
+    }
+
+    fn contact(&self, support: &Support) -> String {
+        let known = [&support.name, &support.phone, &support.url].into_iter().flatten();
+        let all = known.map(|part| harmless(part, 100)).collect::<Vec<_>>().join(", ");
+        if all.is_empty() { all } else { self.fill("support.long", &[("contact", &all)]) }
+    }
 }

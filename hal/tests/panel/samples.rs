@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signpost_hal::screen::{Fault, Screen, SignIn, Start, Support};
+use signpost_hal::screen::{Day, Fault, Screen, SignIn, Start, Support};
 
 /// When all samples are shown, since the board started.
 pub(crate) const NOW: Duration = Duration::from_secs(100);
@@ -62,7 +62,7 @@ pub(crate) fn every_screen() -> Vec<(&'static str, Screen)> {
         ("waiting, no button", Screen::Waiting { start: Start::Replug }),
         ("waiting, shell", Screen::Waiting { start: Start::Command }),
         ("sign in again", Screen::SignInAgain { reason, start: Start::Button }),
-        ("expiring", Screen::Expiring { by: "14 Mar".to_owned(), start: Start::Button }),
+        ("expiring", Screen::Expiring { by: Day { month: 3, day: 14 }, start: Start::Button }),
         ("denied", Screen::Denied { start: Start::Button }),
         ("wrong account", Screen::WrongAccount { hint: Some("A…@acme".to_owned()) }),
         ("wrong account, no hint", Screen::WrongAccount { hint: None }),
@@ -73,6 +73,7 @@ pub(crate) fn every_screen() -> Vec<(&'static str, Screen)> {
         ("reset done", Screen::ResetDone { revocation_pending: false }),
         ("fault", fault(support)),
         ("fault, no support", fault(Support::default())),
+        ("panel test", Screen::Test),
     ]
 }
 

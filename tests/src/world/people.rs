@@ -189,7 +189,8 @@ fn asks_for_somebody(screen: &Screen) -> bool {
         | Screen::Blocked
         | Screen::ResetIn { .. }
         | Screen::ResetConfirm
-        | Screen::ResetDone { .. } => false,
+        | Screen::ResetDone { .. }
+        | Screen::Test => false,
     }
 }
 
