@@ -2,7 +2,7 @@
 //!
 //! [`flash`] is all that the store needs and all there is without features.
 //! Feature `linux` brings the media, panels and clock of a Linux board, feature `sim`
-//! the simulators that stand in for hardware in tests. Nothing here ever sees a token.
+//! the simulators that stand in for hardware in tests, with `bus` those of panels as well. Nothing here ever sees a token.
 
 #![cfg_attr(not(any(feature = "linux", feature = "sim")), no_std)]
 
@@ -14,3 +14,5 @@ pub mod clock;
 pub mod panel;
 #[cfg(feature = "linux")]
 pub mod screen;
+#[cfg(all(feature = "sim", feature = "bus"))]
+pub mod sim;

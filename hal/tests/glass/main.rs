@@ -1,0 +1,5 @@
+//! Panels on emulated glass: what goes over the bus, and what a person sees.
+
+#![expect(clippy::unwrap_used, reason = "the stages of a test fail like the test")]
+
+mod witnesses;
