@@ -340,6 +340,51 @@ fn a_half_erased_place_of_a_drained_queue_is_not_gone_on_in() {
     assert!(tried > 4, "{tried}");
 }
 
+/// Where the segment begins that a queue filled first, on a file of 512-byte blocks.
+fn first_segment(flash: &SimFlash) -> usize {
+    (0..4).map(|n| n * 4096).find(|at| flash.image()[*at + 1] == 0x13).expect("a queue's segment")
+}
+
+#[test]
+fn what_an_earlier_filling_left_under_the_same_number_does_not_come_back() {
+    let mut chance = Chance::seeded(29);
+    let mut flash = SimFlash::new(file(512, 32), 1);
+    let queue = name(1);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    spool.append(queue, &key(queue), &[b"earlier"]).unwrap();
+    spool.append(queue, &key(queue), &[b"left over"]).unwrap();
+    drop(spool);
+    // The one header with the highest number goes, as when another filling of it is torn.
+    let at = first_segment(&flash);
+    flash.image_mut()[at..at + 512].fill(0);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    spool.append(queue, &key(queue), &[b"newly"]).unwrap();
+    drop(spool);
+    assert_eq!(first_segment(&flash), at, "the same place again");
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    assert_eq!(spool.read(queue, &key(queue), 0, 9, 99).unwrap(), vec![(0, b"newly".to_vec())]);
+}
+
+#[test]
+fn a_torn_unit_behind_a_damaged_one_counts_no_records() {
+    let mut chance = Chance::seeded(31);
+    let mut flash = SimFlash::new(file(512, 32), 1);
+    let queue = name(1);
+    let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+    for record in [b"a", b"b", b"c"] {
+        spool.append(queue, &key(queue), &[record]).unwrap();
+    }
+    spool.append(queue, &key(queue), &[b"torn", b"torn, too"]).unwrap();
+    spool.remove(queue, 2).unwrap();
+    drop(spool);
+    let at = first_segment(&flash);
+    flash.image_mut()[at + 512 + 20] ^= 1;
+    flash.image_mut()[at + 3 * 512 + 40] ^= 1;
+    let (spool, _) = open(&mut flash, &mut chance).unwrap();
+    let stats = spool.stats(queue).unwrap();
+    assert_eq!((stats.first_seq, stats.next_seq), (3, 3));
+}
+
 #[test]
 fn a_damaged_ledger_is_never_passed_over_for_an_older_one() {
     for shape in [nor(4096, 4, 16), file(4096, 16)] {

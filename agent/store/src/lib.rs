@@ -50,8 +50,8 @@
 //! Segments form a ring and a chain by `seq`. The newest segment whose chain holds a whole unit
 //! ends the log; newer ones are void. A unit holds a varint, eight times the distance in `seq`
 //! from the unit's first segment down to the oldest one still needed plus the commit's number
-//! modulo 8, then entries: key (1), length (varint), and so many bytes, which are the value
-//! sealed under the store key. Length 0 removes the key. The newest entry counts. Associated
+//! modulo 8 (of two in a row with one number the first failed and is void), then entries: key
+//! (1), length (varint), and so many bytes, which are the value sealed under the store key. Length 0 removes the key. The newest entry counts. Associated
 //! data: `signpost`, version, 1, store id, key, `seq` and offset of the unit. Keys 255 and 254
 //! are both the store key itself, sealed under an outer key; associated data: `signpost`,
 //! version, 0, store id, then what binds the store to its device.

@@ -23,7 +23,9 @@ const PART_MAX: u32 = 0xFFFF;
 /// The longest unit that is read back; a longer one is damage.
 pub(crate) const UNIT_MAX: usize = (4 << 20) + 1024;
 /// A unit does not begin in less room than this unless all of it fits.
-const ROOM_MIN: u32 = 64;
+const ROOM_MIN: u32 = 16;
+/// Bytes that are programmed at a time where that can be chosen.
+const CHUNK: u32 = 256;
 
 /// Who a segment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,12 +257,42 @@ impl<F: Flash> Log<F> {
         Ok(true)
     }
 
+    /// Whether nothing seems to have been begun at `place`: no more than a look, which tells
+    /// where to stop reading and not where to write.
+    pub(crate) fn seems_blank(&mut self, place: Place) -> Result<bool, FlashError> {
+        if self.is_end(place) {
+            return Ok(true);
+        }
+        let mut bytes = [0; PART as usize];
+        self.flash.read(self.base(place.index) + place.offset, &mut bytes)?;
+        Ok(bytes == [0xFF; PART as usize] || self.overwrites() && bytes == [0; PART as usize])
+    }
+
     /// Makes segment `index` programmable from its start.
     pub(crate) fn erase(&mut self, index: u16) -> Result<(), FlashError> {
         self.blank = None;
         let per = self.segment / self.geometry.erase_unit();
         let first = u32::from(index) * per;
         (first..first + per).try_for_each(|unit| self.flash.erase(unit))
+    }
+
+    /// Takes away what an earlier filling of segment `index` has left that would count under
+    /// `seq`, too, where an erase takes nothing away: a number may come back if a cut tore the
+    /// one header that bore a higher one.
+    pub(crate) fn clear_stale(&mut self, index: u16, seq: u32) -> Result<(), FlashError> {
+        let unit = self.geometry.program_unit();
+        if !self.overwrites() || self.segment == unit {
+            return Ok(());
+        }
+        let zeros = vec![0; unit as usize];
+        let mut found = false;
+        for offset in (unit..self.segment).step_by(unit as usize) {
+            if self.part(Place { index, seq, offset })?.is_some() {
+                self.flash.program(self.base(index) + offset, &zeros)?;
+                found = true;
+            }
+        }
+        if found { self.flash.sync() } else { Ok(()) }
     }
 
     /// Makes segment `index` unreadable, on media that overwrite by zeros over its first
@@ -324,12 +356,13 @@ impl<F: Flash> Log<F> {
         payload: &[u8],
     ) -> Result<Place, FlashError> {
         self.blank = None;
+        let chunk = self.geometry.program_unit().max(CHUNK) as usize;
+        let mut bytes = Vec::with_capacity(chunk);
         let mut fresh = fresh.iter();
         let mut place = head;
         let mut left = payload;
         let mut before = 0;
         loop {
-            let mut bytes = Vec::new();
             let at = match place.filter(|p| self.part_room(p.offset) > 0) {
                 Some(place) => place,
                 None => {
@@ -341,21 +374,32 @@ impl<F: Flash> Log<F> {
                     Place { index: *index, seq: header.seq, offset: header.len() }
                 }
             };
-            let from = at.offset - bytes.len() as u32;
+            let mut address = self.base(at.index) + at.offset - bytes.len() as u32;
             let (now, later) = left.split_at((self.part_room(at.offset) as usize).min(left.len()));
             let part =
                 self.seed(at, left.len() == payload.len(), later.is_empty(), multi, now.len());
             before = part.0.with(&u32::to_le_bytes(before)).with(now).end();
             bytes.extend(part.1.to_le_bytes());
             bytes.extend(before.to_le_bytes());
-            bytes.extend(now);
-            let end = self.align(at.offset + PART + now.len() as u32);
-            bytes.resize((end - from) as usize, 0xFF);
-            self.flash.program(self.base(at.index) + from, &bytes)?;
-            place = Some(Place { offset: end, ..at });
+            let mut rest = now;
+            loop {
+                let (some, more) = rest.split_at((chunk - bytes.len()).min(rest.len()));
+                bytes.extend(some);
+                rest = more;
+                let end = self.align(bytes.len() as u32) as usize;
+                bytes.resize(end, 0xFF);
+                self.flash.program(address, &bytes)?;
+                address += end as u32;
+                bytes.clear();
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let end = Place { offset: self.align(at.offset + PART + now.len() as u32), ..at };
+            place = Some(end);
             left = later;
             if left.is_empty() {
-                return Ok(Place { offset: end, ..at });
+                return Ok(end);
             }
         }
     }
@@ -437,7 +481,7 @@ impl<F: Flash> Log<F> {
     pub(crate) fn unit(
         &mut self,
         start: Place,
-        mut next: impl FnMut(&mut Self, u16) -> Result<Option<Place>, FlashError>,
+        mut next: impl FnMut(u16) -> Option<Place>,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<Option<Unit>, FlashError> {
         let mut at = start;
@@ -446,10 +490,8 @@ impl<F: Flash> Log<F> {
         let mut multi = false;
         loop {
             if self.is_end(at) {
-                match next(self, at.index)? {
-                    Some(place) => at = place,
-                    None => return Ok(None),
-                }
+                let Some(place) = next(at.index) else { return Ok(None) };
+                at = place;
             }
             let Some(part) = self.part(at)? else { return Ok(None) };
             total += part.len as usize;
@@ -466,6 +508,59 @@ impl<F: Flash> Log<F> {
                 return Ok(Some(Unit { multi, end: at }));
             }
         }
+    }
+
+    /// Bytes of the payload of the unit that begins at `start`, as the headers of its parts say;
+    /// `None` if they do not lead to its end. `next` as for [`unit`](Self::unit).
+    pub(crate) fn unit_len(
+        &mut self,
+        start: Place,
+        mut next: impl FnMut(u16) -> Option<Place>,
+    ) -> Result<Option<usize>, FlashError> {
+        let (mut at, mut total) = (start, 0);
+        loop {
+            if self.is_end(at) {
+                let Some(place) = next(at.index) else { return Ok(None) };
+                at = place;
+            }
+            let Some(part) = self.part(at)?.filter(|part| part.first == (at == start)) else {
+                return Ok(None);
+            };
+            total += part.len as usize;
+            at = self.after(at, &part);
+            if part.last || total > UNIT_MAX {
+                return Ok(part.last.then_some(total));
+            }
+        }
+    }
+
+    /// Fills `into` with the payload of the unit that begins at `start`, from byte `skip` of it
+    /// on; whether its parts lead so far. What was read is not checked.
+    pub(crate) fn read_in_unit(
+        &mut self,
+        start: Place,
+        skip: u32,
+        mut into: &mut [u8],
+        mut next: impl FnMut(u16) -> Option<Place>,
+    ) -> Result<bool, FlashError> {
+        let (mut at, mut skip) = (start, skip);
+        while !into.is_empty() {
+            if self.is_end(at) {
+                let Some(place) = next(at.index) else { return Ok(false) };
+                at = place;
+            }
+            let Some(part) = self.part(at)? else { return Ok(false) };
+            let some = (part.len.saturating_sub(skip) as usize).min(into.len());
+            let (now, later) = into.split_at_mut(some);
+            self.flash.read(self.base(at.index) + at.offset + PART + skip.min(part.len), now)?;
+            skip = skip.saturating_sub(part.len);
+            into = later;
+            if part.last && !into.is_empty() {
+                return Ok(false);
+            }
+            at = self.after(at, &part);
+        }
+        Ok(true)
     }
 
     /// Hands the payload of `part` to `sink`; whether its checksum is right.

@@ -77,7 +77,7 @@ impl OuterKeys {
         for (binding, bound) in self.bindings.iter().chain(&none).enumerate() {
             let ad = [ad, bound].concat();
             for (number, outer) in self.keys.iter().enumerate() {
-                let Some(bytes) = outer.open(wrapped, &ad) else { continue };
+                let Some(bytes) = outer.open(wrapped.to_vec(), &ad) else { continue };
                 let key = SealKey(Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?));
                 let unbound = binding == self.bindings.len();
                 let binding = if unbound { 0 } else { binding };
@@ -131,13 +131,25 @@ impl SealKey {
 
     /// Appends nonce, sealed `plain` and tag to `out`.
     pub(crate) fn seal(&self, plain: &[u8], ad: &[u8], entropy: &mut Entropy, out: &mut Vec<u8>) {
+        self.seal_with(plain.len(), ad, entropy, out, |out| out.extend(plain));
+    }
+
+    /// The same for `len` plain bytes that `write` appends: they are sealed where they lie.
+    pub(crate) fn seal_with(
+        &self,
+        len: usize,
+        ad: &[u8],
+        entropy: &mut Entropy,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut nonce = [0; NONCE];
         entropy(&mut nonce);
         // No plain bytes are left behind in a buffer that was outgrown.
-        out.reserve(plain.len() + SEALING);
+        out.reserve_exact(len + SEALING);
         out.extend(nonce);
         let from = out.len();
-        out.extend(plain);
+        write(out);
         let sealed = self.cipher().encrypt_in_place_detached(
             XNonce::from_slice(&nonce),
             ad,
@@ -150,15 +162,19 @@ impl SealKey {
         }
     }
 
-    /// What was sealed, or `None` if key, associated data or bytes are others.
-    pub(crate) fn open(&self, sealed: &[u8], ad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, rest) = sealed.split_at_checked(NONCE)?;
-        let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG)?)?;
-        let mut plain = Zeroizing::new(body.to_vec());
+    /// What was sealed, opened where it lies, or `None` if key, associated data or bytes are
+    /// others.
+    pub(crate) fn open(&self, mut sealed: Vec<u8>, ad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, rest) = sealed.split_at_mut_checked(NONCE)?;
+        let (body, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG)?)?;
+        let len = body.len();
         self.cipher()
-            .decrypt_in_place_detached(XNonce::from_slice(nonce), ad, &mut plain, tag.into())
+            .decrypt_in_place_detached(XNonce::from_slice(nonce), ad, body, (&*tag).into())
             .ok()?;
-        Some(plain)
+        sealed.copy_within(NONCE..NONCE + len, 0);
+        // What lies behind is plain, too: the whole buffer is wiped when it goes.
+        sealed.truncate(len);
+        Some(Zeroizing::new(sealed))
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

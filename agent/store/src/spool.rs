@@ -11,7 +11,6 @@ use core::fmt;
 use core::ops::Range;
 
 use signpost_hal::flash::{Flash, FlashError};
-use zeroize::Zeroizing;
 
 use crate::crc::Crc;
 use crate::log::{Header, Kind, Log, Part, Place, QueueSegment, VERSION, push_varint, varint_len};
@@ -112,6 +111,8 @@ pub struct Spool<F> {
     blank: Option<(u16, u32)>,
     /// Where the ledger's next unit may begin.
     ledger: Option<Place>,
+    /// Nobody has looked yet whether all behind that place is blank.
+    ledger_unseen: bool,
     /// A queue, and where the unit begins that holds a record of it: reading goes on there.
     mark: Option<(u8, u64, Place)>,
 }
@@ -125,6 +126,8 @@ struct Queue {
     next: u64,
     /// Where the next unit may begin in the newest segment.
     head: Option<Place>,
+    /// Nobody has looked yet whether all behind that place is blank.
+    unseen: bool,
     cursor: Vec<u8>,
 }
 
@@ -193,6 +196,9 @@ impl<F: Flash> Spool<F> {
             return Err(StoreError::TooLong { limit });
         }
         let units = units(records);
+        if let Some(slot) = self.slot(queue) {
+            self.look_behind(slot)?;
+        }
         self.check_room(self.slot(queue), &units)?;
         let slot = match self.slot(queue) {
             Some(slot) => slot,
@@ -362,7 +368,8 @@ impl<F: Flash> Spool<F> {
         };
         // No segment has this number yet, so none of an older queue counts as this one's.
         let birth = self.seq.checked_add(1).ok_or(StoreError::Full)?;
-        let queue = Queue { name, birth, first: 0, next: 0, head: None, cursor: Vec::new() };
+        let queue =
+            Queue { name, birth, first: 0, next: 0, head: None, unseen: false, cursor: Vec::new() };
         self.save(slot, Some(&queue))?;
         self.queues[slot] = Some(queue);
         Ok(slot)
@@ -424,6 +431,25 @@ impl<F: Flash> Spool<F> {
         })
     }
 
+    /// Looks, before the first unit after a start, whether all behind a queue's head is blank.
+    /// What is not was torn, or is damage that hides records: either way nothing goes there.
+    fn look_behind(&mut self, slot: usize) -> Result<(), StoreError> {
+        let queue = self.queue(slot)?;
+        let Some(head) = queue.head.filter(|_| queue.unseen) else { return Ok(()) };
+        let hidden = match self.log.is_blank(head)? {
+            true => None,
+            false => Some(mount::hidden_behind(&mut self.log, head)?),
+        };
+        if let Some(queue) = self.queues[slot].as_mut() {
+            queue.unseen = false;
+            if let Some(hidden) = hidden {
+                queue.head = None;
+                queue.next += hidden;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that `units` fit, in `slot` or in a new queue.
     fn check_room(&self, slot: Option<usize>, units: &[&[&[u8]]]) -> Result<(), StoreError> {
         let mut head = slot.and_then(|slot| self.queues[slot].as_ref()).and_then(|q| q.head);
@@ -483,12 +509,12 @@ impl<F: Flash> Spool<F> {
         if let [record] = records {
             return key.seal(record, ad, &mut self.entropy, out);
         }
-        let mut plain = Zeroizing::new(Vec::with_capacity(unit_len(records)));
-        for record in records {
-            push_varint(&mut plain, record.len() as u64);
-            plain.extend(*record);
-        }
-        key.seal(&plain, ad, &mut self.entropy, out);
+        key.seal_with(plain_len(records), ad, &mut self.entropy, out, |out| {
+            for record in records {
+                push_varint(out, record.len() as u64);
+                out.extend(*record);
+            }
+        });
     }
 }
 
@@ -572,11 +598,13 @@ fn units<'a, 'b>(mut records: &'a [&'b [u8]]) -> Vec<&'a [&'b [u8]]> {
 fn unit_len(records: &[&[u8]]) -> usize {
     match records {
         [record] => record.len() + SEALING,
-        _ => {
-            let plain: usize = records.iter().map(|r| varint_len(r.len() as u64) + r.len()).sum();
-            COUNT + plain + SEALING
-        }
+        _ => COUNT + plain_len(records) + SEALING,
     }
+}
+
+/// Bytes of several records as they are sealed together.
+fn plain_len(records: &[&[u8]]) -> usize {
+    records.iter().map(|record| varint_len(record.len() as u64) + record.len()).sum()
 }
 
 fn unit_data(store: &[u8; 8], name: QueueName, birth: u32, first: u64) -> Vec<u8> {

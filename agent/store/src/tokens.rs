@@ -12,10 +12,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use signpost_hal::flash::{Flash, FlashError};
+use signpost_hal::flash::Flash;
 use zeroize::Zeroizing;
 
-use crate::log::{Header, Kind, Log, Place, VERSION, push_varint, take_varint, varint_len};
+use crate::crc::Crc;
+use crate::log::{Header, Kind, Log, Place, VERSION, push_varint, varint_len};
 use crate::seal::{Entropy, OuterKeys, SEALING, SealKey};
 use crate::{OpenError, StoreError};
 
@@ -70,6 +71,8 @@ pub struct TokenStore<F> {
     live: Vec<Entry>,
     /// Where the next unit may begin in the head.
     head: Option<Place>,
+    /// Nobody has looked yet whether all behind that place is blank.
+    unseen: bool,
     /// Highest `seq` that was ever programmed, as far as is known.
     seq: u32,
     commits: u32,
@@ -93,8 +96,12 @@ struct Entry {
     key: u8,
     /// The unit that holds it.
     unit: Place,
+    /// Where in the unit's payload it is sealed.
+    at: u32,
     /// Sealed bytes; 0 marks a removal that older segments still need.
     len: u32,
+    /// Checksum of the value, once it was seen: tells a new value from the old one.
+    seen: Option<u32>,
 }
 
 enum Value<'a> {
@@ -161,10 +168,15 @@ impl<F: Flash> TokenStore<F> {
     /// # Errors
     /// [`StoreError::Full`] if all values together would not fit.
     pub fn put(&mut self, key: u8, value: &[u8]) -> Result<(), StoreError> {
-        match self.get(key) {
-            Ok(Some(old)) if old.as_slice() == value => return Ok(()),
-            Ok(_) | Err(StoreError::Damaged) => {}
-            Err(error) => return Err(error),
+        if key >= SPARE_KEY {
+            return Err(StoreError::Invalid);
+        }
+        if self.entry(key).is_some_and(|entry| entry.may_be(value)) {
+            match self.get(key) {
+                Ok(Some(old)) if old.as_slice() == value => return Ok(()),
+                Ok(_) | Err(StoreError::Damaged) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.commit(&[(key, Value::Put(value))], false)
     }
@@ -239,31 +251,33 @@ impl<F: Flash> TokenStore<F> {
     fn value(&mut self, entry: Entry) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let sealed = self.sealed(entry)?;
         let ad = entry_data(&self.log.store(), entry.key, entry.unit);
-        self.key.open(&sealed, &ad).ok_or(StoreError::Damaged)
+        self.key.open(sealed, &ad).ok_or(StoreError::Damaged)
     }
 
     fn sealed(&mut self, entry: Entry) -> Result<Vec<u8>, StoreError> {
-        let unit = self.read_unit(entry.unit)?.ok_or(StoreError::Damaged)?;
-        entries(&unit)
-            .and_then(|(_, mut entries)| entries.find(|e| e.0 == entry.key))
-            .map(|(_, sealed)| sealed.to_vec())
-            .ok_or(StoreError::Damaged)
-    }
-
-    fn read_unit(&mut self, start: Place) -> Result<Option<Vec<u8>>, FlashError> {
-        let mut bytes = Vec::new();
         let window = &self.window;
-        let read = self.log.unit(
-            start,
-            |_, index| Ok(following(window, index)),
-            |piece| bytes.extend(piece),
-        )?;
-        Ok(read.map(|_| bytes))
+        let following = |index| following(window, index);
+        // The length was read from the medium: it must not ask for more than there is.
+        let unit = self.log.unit_len(entry.unit, following)?.unwrap_or(0);
+        if (entry.at as usize).saturating_add(entry.len as usize) > unit {
+            return Err(StoreError::Damaged);
+        }
+        let mut sealed = vec![0; entry.len as usize];
+        match self.log.read_in_unit(entry.unit, entry.at, &mut sealed, following)? {
+            true => Ok(sealed),
+            false => Err(StoreError::Damaged),
+        }
     }
 
     /// Makes `changes` durable together; with `all`, every live entry moves along, so that
     /// the window is this commit alone.
     fn commit(&mut self, changes: &[(u8, Value<'_>)], all: bool) -> Result<(), StoreError> {
+        if core::mem::take(&mut self.unseen)
+            && let Some(head) = self.head
+            && !self.log.is_open(head)?
+        {
+            self.head = None;
+        }
         let mut plan = match self.plan(changes, all)? {
             Some(plan) => plan,
             // A value much larger than any before: make room for it first.
@@ -286,12 +300,12 @@ impl<F: Flash> TokenStore<F> {
         let end = self.log.write(head, &plan.fresh, false, &payload)?;
         self.log.sync()?;
         self.head = Some(end);
-        self.settle(changes, &plan);
+        self.settle(&plan);
         Ok(())
     }
 
     /// Takes over in memory what a commit has made true on the medium.
-    fn settle(&mut self, changes: &[(u8, Value<'_>)], plan: &Plan) {
+    fn settle(&mut self, plan: &Plan) {
         for (number, (index, header)) in plan.fresh.iter().enumerate() {
             let begun = self.commits + u32::from(plan.in_head || number > 0);
             self.window.push_back(Segment {
@@ -306,11 +320,10 @@ impl<F: Flash> TokenStore<F> {
             self.live.retain(|e| e.key != moved.key);
             self.live.push(Entry { unit: plan.start, ..*moved });
         }
-        for (key, value) in changes {
-            self.stale |= self.live.iter().any(|e| e.key == *key);
-            self.live.retain(|e| e.key != *key);
-            let len = value.sealed_len() as u32;
-            self.live.push(Entry { key: *key, unit: plan.start, len });
+        for put in &plan.put {
+            self.stale |= self.live.iter().any(|e| e.key == put.key);
+            self.live.retain(|e| e.key != put.key);
+            self.live.push(*put);
         }
         while self.window.front().is_some_and(|s| s.seq < plan.tail) {
             if let Some(segment) = self.window.pop_front() {
@@ -375,7 +388,8 @@ impl<F: Flash> TokenStore<F> {
                     None => Place { index: fresh[0].0, seq: fresh[0].1.seq, offset: header.len() },
                 };
                 let tail = self.window.get(first).map_or(start.seq, |s| s.seq);
-                let mut plan = Plan { in_head: lay.in_head, fresh, start, tail, moved };
+                let put = Vec::new();
+                let mut plan = Plan { in_head: lay.in_head, fresh, start, tail, moved, put };
                 self.place_spare_key(changes, &mut plan);
                 return Ok(Some(plan));
             }
@@ -397,11 +411,13 @@ impl<F: Flash> TokenStore<F> {
             if put { Some(plan.start.seq) } else { self.entry(key).map(|e| e.unit.seq) }
         };
         let (first, spare) = (after(STORE_KEY), after(SPARE_KEY));
+        let moves = plan.moved.iter().any(|e| e.key == SPARE_KEY);
         plan.moved.retain(|e| e.key != SPARE_KEY);
         if first != Some(plan.start.seq)
-            && (spare == first || spare.is_none_or(|s| s < plan.tail || s == plan.start.seq))
+            && (moves || spare == first || spare.is_none_or(|s| s < plan.tail))
         {
-            plan.moved.push(Entry { key: SPARE_KEY, unit: plan.start, len: 0 });
+            let entry = Entry { key: SPARE_KEY, unit: plan.start, at: 0, len: 0, seen: None };
+            plan.moved.push(entry);
         }
     }
 
@@ -447,28 +463,27 @@ impl<F: Flash> TokenStore<F> {
         changes: &[(u8, Value<'_>)],
         plan: &mut Plan,
     ) -> Result<Vec<u8>, StoreError> {
-        let mut payload = Vec::new();
+        let size = |len: usize| 1 + varint_len(len as u64) + len;
+        let moved = plan.moved.iter().map(|e| size((e.len as usize).max(32 + SEALING)));
+        let put = changes.iter().map(|(_, value)| size(value.sealed_len()));
+        let mut payload = Vec::with_capacity(MARK + moved.chain(put).sum::<usize>());
         let back = u64::from(plan.start.seq - plan.tail.min(plan.start.seq));
         push_varint(&mut payload, back << 3 | u64::from(self.commits & 7));
         for entry in &mut plan.moved {
             if entry.key >= SPARE_KEY {
                 let ad = wrap_data(&self.log.store());
                 let wrapped = self.outer.wrap(&self.key, &ad, &mut self.entropy);
-                entry.len = wrapped.len() as u32;
-                self.push(&mut payload, entry.key, &Value::Sealed(&wrapped), plan.start);
+                *entry = self.push(&mut payload, entry.key, &Value::Sealed(&wrapped), plan.start);
                 continue;
             }
-            match self.value(*entry) {
+            *entry = match self.value(*entry) {
                 Ok(value) => self.push(&mut payload, entry.key, &Value::Put(&value), plan.start),
                 Err(StoreError::Flash(error)) => return Err(error.into()),
-                Err(_) => {
-                    entry.len = SPOILED.len() as u32;
-                    self.push(&mut payload, entry.key, &Value::Sealed(&SPOILED), plan.start);
-                }
-            }
+                Err(_) => self.push(&mut payload, entry.key, &Value::Sealed(&SPOILED), plan.start),
+            };
         }
         for (key, value) in changes {
-            self.push(&mut payload, *key, value, plan.start);
+            plan.put.push(self.push(&mut payload, *key, value, plan.start));
         }
         let head = self.head.filter(|_| plan.in_head);
         let lay = self.log.lay(head, header_len(), payload.len());
@@ -476,17 +491,31 @@ impl<F: Flash> TokenStore<F> {
         Ok(payload)
     }
 
-    fn push(&mut self, out: &mut Vec<u8>, key: u8, value: &Value<'_>, unit: Place) {
+    /// Appends one entry to a unit's payload.
+    fn push(&mut self, out: &mut Vec<u8>, key: u8, value: &Value<'_>, unit: Place) -> Entry {
+        let len = value.sealed_len();
         out.push(key);
-        push_varint(out, value.sealed_len() as u64);
+        push_varint(out, len as u64);
+        let at = out.len() as u32;
+        let mut seen = None;
         match value {
             Value::Put(value) => {
                 let ad = entry_data(&self.log.store(), key, unit);
                 self.key.seal(value, &ad, &mut self.entropy, out);
+                seen = Some(Crc::new().with(value).end());
             }
             Value::Sealed(bytes) => out.extend(*bytes),
             Value::Remove => {}
         }
+        Entry { key, unit, at, len: len as u32, seen }
+    }
+}
+
+impl Entry {
+    /// Whether this may be `value` already.
+    fn may_be(&self, value: &[u8]) -> bool {
+        self.len as usize == value.len() + SEALING
+            && self.seen.is_none_or(|seen| seen == Crc::new().with(value).end())
     }
 }
 
@@ -504,6 +533,8 @@ struct Plan {
     /// `seq` of the oldest segment that is needed after it.
     tail: u32,
     moved: Vec<Entry>,
+    /// What is new; known once the unit is put together.
+    put: Vec<Entry>,
 }
 
 /// Bytes of a segment's header.
@@ -523,19 +554,6 @@ fn following(window: &VecDeque<Segment>, index: u16) -> Option<Place> {
 
 fn first_part(segment: &Segment) -> Place {
     Place { index: segment.index, seq: segment.seq, offset: header_len() }
-}
-
-/// The distance to the tail and the entries of a unit; `None` if it is malformed.
-fn entries(mut unit: &[u8]) -> Option<(u64, impl Iterator<Item = (u8, &[u8])>)> {
-    let tail = take_varint(&mut unit)?;
-    let entries = core::iter::from_fn(move || {
-        let (&key, mut rest) = unit.split_first()?;
-        let len = usize::try_from(take_varint(&mut rest)?).ok()?;
-        let (sealed, rest) = rest.split_at_checked(len)?;
-        unit = rest;
-        Some((key, sealed))
-    });
-    Some((tail, entries))
 }
 
 fn entry_data(store: &[u8; 8], key: u8, unit: Place) -> Vec<u8> {

@@ -10,17 +10,19 @@ pub struct Chance {
     /// A fuzzer's choices; none once they are used up.
     bytes: Option<Vec<u8>>,
     at: usize,
+    /// How often randomness was asked for.
+    drawn: u64,
 }
 
 impl Chance {
     /// Choices that follow from `seed`, without end.
     pub fn seeded(seed: u64) -> Self {
-        Self { state: seed, bytes: None, at: 0 }
+        Self { state: seed, bytes: None, at: 0, drawn: 0 }
     }
 
     /// Choices that `bytes` make, and always the first possible one behind their end.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self { state: 0, bytes: Some(bytes.to_vec()), at: 0 }
+        Self { state: 0, bytes: Some(bytes.to_vec()), at: 0, drawn: 0 }
     }
 
     /// Whether a fuzzer's bytes are used up.
@@ -74,7 +76,9 @@ impl Chance {
 
     /// Randomness for a store: seeded, so that a failure can be repeated.
     pub fn entropy(&mut self) -> Entropy {
-        let mut state = self.number();
+        // A fuzzer's bytes end; the system's randomness does not, and never repeats.
+        self.drawn += 1;
+        let mut state = self.number() ^ self.drawn << 32;
         Box::new(move |into| {
             for chunk in into.chunks_mut(8) {
                 chunk.copy_from_slice(&split_mix(&mut state).to_le_bytes()[..chunk.len()]);

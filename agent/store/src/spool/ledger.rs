@@ -45,7 +45,10 @@ impl<F: Flash> Spool<F> {
             (None, None) => return Ok(()),
         };
         let payload = encode(core::slice::from_ref(&change));
-        let head = self.ledger.take();
+        let mut head = self.ledger.take();
+        if core::mem::take(&mut self.ledger_unseen) {
+            head = head.filter(|head| self.log.is_blank(*head).unwrap_or(false));
+        }
         let lay = self.log.lay(head, header_len(), payload.len());
         if lay.in_head && lay.fresh == 0 {
             self.ledger = Some(self.write(head, &[], false, &payload)?);
@@ -105,7 +108,7 @@ pub(super) fn read<F: Flash>(
         at = end;
         let (changes, next) = match read_unit(log, at)? {
             Some(unit) => unit,
-            None if log.is_blank(at)? => break,
+            None if log.seems_blank(at)? => break,
             // Whole units behind it: that one was damaged later, not torn.
             None => match log.resume(at)? {
                 Some(place) => {
@@ -131,7 +134,7 @@ fn read_unit<F: Flash>(
     at: Place,
 ) -> Result<Option<(Vec<Entry>, Place)>, FlashError> {
     let mut payload = Vec::new();
-    let unit = log.unit(at, |_, _| Ok(None), |piece| payload.extend(piece))?;
+    let unit = log.unit(at, |_| None, |piece| payload.extend(piece))?;
     Ok(unit.and_then(|unit| Some((decode(&payload)?, unit.end))))
 }
 

@@ -56,6 +56,7 @@ pub(super) fn open<F: Flash>(
         last: survey.as_ref().map_or(count as u16 - 1, |s| s.last),
         blank: None,
         ledger: None,
+        ledger_unseen: false,
         mark: None,
     };
     let Some(survey) = survey else {
@@ -153,9 +154,8 @@ fn newest_ledger<F: Flash>(
         if let Some(ledger) = ledger::read(&mut spool.log, *index, *seq)? {
             spool.owner[usize::from(*index)] = LEDGER;
             spool.seqs[usize::from(*index)] = *seq;
-            if spool.log.is_open(ledger.end)? {
-                spool.ledger = Some(ledger.end);
-            }
+            spool.ledger = Some(ledger.end);
+            spool.ledger_unseen = !spool.log.overwrites();
             return Ok(Some(ledger));
         }
     }
@@ -245,6 +245,7 @@ fn mount_queue<F: Flash>(
         first: entry.first,
         next,
         head,
+        unseen: !spool.log.overwrites(),
         cursor: entry.cursor.clone(),
     }));
     Ok(())
@@ -271,11 +272,11 @@ fn end_of<F: Flash>(
             for (offset, first, count) in begun.latest() {
                 let place = Place { offset, ..start_of(segment) };
                 let seqs = &spool.seqs;
-                let next = |_: &mut Log<F>, index| Ok(following(&indexes, seqs, index));
-                let unit = spool.log.unit(place, next, |_| ())?;
+                let unit =
+                    spool.log.unit(place, |index| following(&indexes, seqs, index), |_| ())?;
                 if let Some(unit) = unit.filter(|unit| unit.end.index == last.index) {
                     let next = first.saturating_add(count);
-                    let blank = spool.log.is_blank(unit.end)?;
+                    let blank = spool.log.seems_blank(unit.end)?;
                     let hidden = if blank { 0 } else { hidden_behind(&mut spool.log, unit.end)? };
                     let open = hidden == 0 && (blank || spool.log.overwrites());
                     return Ok(Some((next.saturating_add(hidden), unit.end, open)));
@@ -337,18 +338,18 @@ impl Begun {
 }
 
 /// How many records at least lie behind the end of a segment's last readable unit: more than
-/// none if units follow one that was damaged, which a torn one never has behind it.
-fn hidden_behind<F: Flash>(log: &mut Log<F>, end: Place) -> Result<u64, FlashError> {
+/// none if whole units follow one that was damaged, which a torn one never has behind it.
+pub(super) fn hidden_behind<F: Flash>(log: &mut Log<F>, end: Place) -> Result<u64, FlashError> {
     let mut at = end;
     let mut records = 0;
     while let Some(place) = log.resume(at)? {
         records += u64::from(records == 0);
         at = place;
         while let Some(part) = log.part(at)? {
-            if part.first {
-                records += count_in(log, at, &part)?.unwrap_or(1);
-            }
-            at = log.after(at, &part);
+            // The last one may be torn: its records were never acknowledged.
+            let Some(unit) = log.unit(at, |_| None, |_| ())? else { break };
+            records += count_in(log, at, &part)?.unwrap_or(1);
+            at = unit.end;
         }
     }
     Ok(records)

@@ -51,13 +51,13 @@ impl<F: Flash> Spool<F> {
         }
         self.take_from_drained(slot, count);
         let all = self.log.count();
-        let mut free: Vec<(u32, u16)> = Vec::new();
+        // The best so far, in order of erases; of equals the first behind the last one filled.
+        let mut best: Vec<(u32, u16)> = Vec::with_capacity(count + 1);
         let mut least = u32::MAX;
         for step in 1..=all {
             let index = (self.last + step) % all;
             let mut erases = 0;
             if !self.log.overwrites() {
-                // A header that cannot be read stands for the fewest erases there are.
                 erases = match self.blank.filter(|(blank, _)| *blank == index) {
                     Some((_, erases)) => erases - 1,
                     None => self.log.header(index)?.map_or(0, |header| header.erases.max(1)),
@@ -67,21 +67,19 @@ impl<F: Flash> Spool<F> {
                 }
             }
             if self.owner[usize::from(index)] == FREE {
-                free.push((erases, index));
+                let place = best.partition_point(|(of, _)| *of <= erases);
+                best.insert(place, (erases, index));
+                best.truncate(count);
             }
         }
-        let unknown = if least == u32::MAX { 0 } else { least - 1 };
-        for (erases, _) in &mut free {
-            if *erases == 0 {
-                *erases = unknown;
-            }
-        }
-        free.sort_by_key(|(erases, _)| *erases);
-        if free.len() < count {
+        if best.len() < count {
             return Err(StoreError::Full);
         }
+        // A header that cannot be read stands for the fewest erases there are.
+        let unknown = if least == u32::MAX { 0 } else { least - 1 };
         let mut picked = Vec::with_capacity(count);
-        for (number, (erases, index)) in free.into_iter().take(count).enumerate() {
+        for (number, (erases, index)) in best.into_iter().enumerate() {
+            let erases = if erases == 0 { unknown } else { erases };
             let seq = self.seq.checked_add(1 + number as u32).ok_or(StoreError::Full)?;
             let erases = if self.log.overwrites() { 0 } else { erases.saturating_add(1) };
             let header = Header {
@@ -108,6 +106,7 @@ impl<F: Flash> Spool<F> {
         for (index, header) in fresh {
             if self.blank.take_if(|(blank, _)| blank == index).is_none() {
                 self.log.erase(*index)?;
+                self.log.clear_stale(*index, header.seq)?;
             }
             self.seq = header.seq;
             self.seqs[usize::from(*index)] = header.seq;

@@ -23,17 +23,16 @@ impl<F: Flash> Spool<F> {
         let (name, birth) = (queue.name, queue.birth);
         let next = (first + count).min(queue.next);
         let chain = self.chain(slot);
-        let mut payload = Vec::new();
         let seqs = &self.seqs;
-        let unit = self.log.unit(
-            place,
-            |_, index| Ok(following(&chain, seqs, index)),
-            |piece| payload.extend(piece),
-        )?;
-        let Some(unit) = unit else {
-            return Err(StoreError::DamagedRecords { first: wanted, next });
-        };
-        let sealed = if unit.multi { payload.get(COUNT..).unwrap_or_default() } else { &payload };
+        let following = |index| following(&chain, seqs, index);
+        let damaged = StoreError::DamagedRecords { first: wanted, next };
+        let len = self.log.unit_len(place, following)?.ok_or(damaged)?;
+        let mut sealed = Vec::with_capacity(len);
+        let unit = self.log.unit(place, following, |piece| sealed.extend(piece))?;
+        let unit = unit.ok_or(damaged)?;
+        if unit.multi {
+            sealed.drain(..COUNT.min(len));
+        }
         let ad = unit_data(&self.log.store(), name, birth, first);
         let unreadable = StoreError::Unreadable { first: wanted, next };
         let plain = key.open(sealed, &ad).ok_or(unreadable)?;

@@ -8,9 +8,10 @@ use signpost_hal::flash::{Flash, FlashError};
 
 use super::{
     Entry, Opened, SEGMENT_MIN, SEGMENTS_MAX, SEGMENTS_MIN, SPARE_KEY, STORE_KEY, Segment,
-    TokenStore, Value, entries, first_part, following, wrap_data,
+    TokenStore, Value, first_part, following, wrap_data,
 };
-use crate::log::{Kind, Log, Part, Place, take_varint};
+use crate::crc::Crc;
+use crate::log::{Kind, Log, Part, Place, Unit};
 use crate::seal::{Entropy, OuterKeys, SealKey};
 use crate::{OpenError, StoreError};
 
@@ -50,6 +51,7 @@ pub(super) fn open<F: Flash>(
         window: VecDeque::new(),
         live: Vec::new(),
         head: None,
+        unseen: false,
         seq: found.first().map_or(0, |f| f.seq),
         commits: 0,
         stale: true,
@@ -71,9 +73,8 @@ pub(super) fn open<F: Flash>(
     collect(&mut store, &newest, &mut opened)?;
     let headless =
         store.window.iter().any(|s| found.iter().any(|f| f.seq == s.seq && f.commit.is_none()));
-    if store.log.is_open(newest.end)? {
-        store.head = Some(newest.end);
-    }
+    store.head = Some(newest.end);
+    store.unseen = true;
     unlock(&mut store, &mut opened)?;
     if headless {
         // Nothing should lean on a damaged header for longer than it must.
@@ -178,7 +179,7 @@ fn from_store(error: StoreError) -> OpenError {
 struct Newest {
     start: Place,
     end: Place,
-    payload: Vec<u8>,
+    skimmed: Skimmed,
 }
 
 /// Finds it, and leaves the chain of segments that leads to it in the store's window.
@@ -195,17 +196,10 @@ fn newest_unit<F: Flash>(
                 None => start_below(store)?,
             };
             let Some(start) = start else { continue };
-            let mut payload = Vec::new();
-            let window = &store.window;
-            let unit = store.log.unit(
-                start,
-                |_, index| Ok(following(window, index)),
-                |piece| payload.extend(piece),
-            )?;
-            if let Some(unit) = unit.filter(|unit| unit.end.index == candidate.index)
-                && entries(&payload).is_some()
+            if let Some((unit, skimmed)) = skim_whole(store, start)?
+                && unit.end.index == candidate.index
             {
-                return Ok(Some(Newest { start, end: unit.end, payload }));
+                return Ok(Some(Newest { start, end: unit.end, skimmed }));
             }
         }
     }
@@ -250,7 +244,7 @@ fn parts<F: Flash>(
                 at = log.after(at, &part);
             }
             // Whole commits behind something else: that one was damaged later, not torn.
-            None if log.is_blank(at)? => return Ok(parts),
+            None if log.seems_blank(at)? => return Ok(parts),
             None => match log.resume(at)? {
                 Some(place) => at = place,
                 None => return Ok(parts),
@@ -302,8 +296,8 @@ fn collect<F: Flash>(
     newest: &Newest,
     opened: &mut Opened,
 ) -> Result<(), OpenError> {
-    let Some((mark, _)) = entries(&newest.payload) else { return Err(OpenError::Garbage) };
-    let tail = u32::try_from(mark >> 3).ok().and_then(|back| newest.start.seq.checked_sub(back));
+    let back = u32::try_from(newest.skimmed.mark >> 3).ok();
+    let tail = back.and_then(|back| newest.start.seq.checked_sub(back));
     let Some(tail) = tail else { return Err(OpenError::Garbage) };
     while store.window.front().is_some_and(|s| s.seq < tail) {
         store.window.pop_front();
@@ -312,85 +306,176 @@ fn collect<F: Flash>(
         opened.lost += 1;
     }
     let mut count = Count::default();
+    let mut pending: Pending = None;
+    let mut ended = false;
     for n in 0..store.window.len() {
         let segment = store.window[n];
+        if ended {
+            store.window[n].commits = count.expected;
+            continue;
+        }
         if segment.commits != UNKNOWN {
+            void_if_again(&mut pending, &mut count, segment.commits & 7);
             opened.lost += count.meet(segment.commits, 256);
         }
         store.window[n].commits = count.expected;
         let parts = parts(&mut store.log, segment.index, segment.seq)?;
-        for (n, (start, part)) in parts.iter().enumerate().filter(|(_, (_, part))| part.first) {
-            // Only the last unit of a segment can be torn, and none that goes on in the next.
-            let torn = part.last && n + 1 == parts.len();
-            let Some((mark, entries)) = skim(store, *start, torn)? else { continue };
-            opened.lost += count.meet(mark as u32 & 7, 8);
-            count.expected += 1;
-            for (key, len) in entries {
-                store.live.retain(|e| e.key != key);
-                store.live.push(Entry { key, unit: *start, len });
+        for (start, _) in parts.iter().filter(|(_, part)| part.first) {
+            let skimmed = match *start == newest.start {
+                true => Some(newest.skimmed.clone()),
+                false => skim(store, *start, &count)?,
+            };
+            let Some(Skimmed { mark, entries }) = skimmed else { continue };
+            let number = mark as u32 & 7;
+            void_if_again(&mut pending, &mut count, number);
+            take_over(&mut store.live, pending.take());
+            opened.lost += count.meet(number, 8);
+            count.expected = count.expected.wrapping_add(1);
+            pending = Some((number, entries));
+            // The newest may go on in further segments; whatever begins behind it is void.
+            ended = *start == newest.start;
+            if ended {
+                break;
             }
         }
     }
+    take_over(&mut store.live, pending);
     store.commits = count.expected;
     let oldest = store.window.front().map_or(0, |s| s.seq);
     store.live.retain(|e| e.len > 0 || e.unit.seq > oldest);
     Ok(())
 }
 
-/// A unit's number at the front, and its keys with their lengths.
-type Skimmed = (u64, Vec<(u8, u32)>);
+/// A unit that counts unless the next one has its number, too.
+type Pending = Option<(u32, Vec<Entry>)>;
 
-/// The number at the front of the unit at `start`, and its keys with their lengths; with
-/// `check`, only if all of it is whole. The payload of a unit of one entry is not read else:
-/// a live one is checked when it is opened.
-fn skim<F: Flash>(
-    store: &mut TokenStore<F>,
-    start: Place,
-    check: bool,
-) -> Result<Option<Skimmed>, FlashError> {
-    if !check && let Some(skimmed) = skim_single(store, start)? {
-        return Ok(skimmed);
+/// Of two commits with one number the first failed, or a cut tore it.
+fn void_if_again(pending: &mut Pending, count: &mut Count, number: u32) {
+    if pending.take_if(|(of, _)| *of == number).is_some() {
+        count.expected = count.expected.wrapping_sub(1);
     }
-    let Some(payload) = store.read_unit(start)? else { return Ok(None) };
-    Ok(entries(&payload).map(|(mark, entries)| {
-        (mark, entries.map(|(key, sealed)| (key, sealed.len() as u32)).collect())
-    }))
 }
 
-/// The same for a unit that has one entry, without reading what is sealed; `Some(None)` if
-/// the unit is not whole, `None` if it has to be read to tell.
-fn skim_single<F: Flash>(
-    store: &mut TokenStore<F>,
-    start: Place,
-) -> Result<Option<Option<Skimmed>>, FlashError> {
-    let mut front = [0; 16];
-    let (mut at, mut total) = (start, 0);
-    loop {
-        let Some(part) = store.log.part(at)?.filter(|part| part.first == (at == start)) else {
-            return Ok(Some(None));
-        };
-        if part.first {
-            store.log.peek(at, &part, &mut front)?;
-        }
-        total += part.len as usize;
-        at = store.log.after(at, &part);
-        if part.last {
-            break;
-        }
-        if store.log.is_end(at) {
-            match following(&store.window, at.index) {
-                Some(place) => at = place,
-                None => return Ok(Some(None)),
+fn take_over(live: &mut Vec<Entry>, unit: Pending) {
+    for entry in unit.into_iter().flat_map(|(_, entries)| entries) {
+        live.retain(|e| e.key != entry.key);
+        live.push(entry);
+    }
+}
+
+/// What a unit says but for what is sealed in it.
+#[derive(Clone)]
+struct Skimmed {
+    /// The number at the front.
+    mark: u64,
+    entries: Vec<Entry>,
+}
+
+/// Reads a unit's payload piece by piece and keeps no more than [`Skimmed`].
+struct Skim {
+    unit: Place,
+    mark: Option<u64>,
+    entries: Vec<Entry>,
+    /// Of the number that is being read: its lower bits, and how many.
+    number: (u64, u32),
+    key: Option<u8>,
+    /// Sealed bytes to pass over.
+    left: u32,
+    at: u32,
+    malformed: bool,
+}
+
+impl Skim {
+    fn of(unit: Place) -> Self {
+        let (entries, number) = (Vec::new(), (0, 0));
+        Self { unit, mark: None, entries, number, key: None, left: 0, at: 0, malformed: false }
+    }
+
+    fn piece(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.malformed {
+            let some = bytes.len().min(self.left as usize);
+            self.left -= some as u32;
+            self.at += some as u32;
+            bytes = &bytes[some..];
+            if let Some((&byte, rest)) = bytes.split_first().filter(|_| self.left == 0) {
+                self.at += 1;
+                self.byte(byte);
+                bytes = rest;
             }
         }
     }
-    let mut rest = front.as_slice();
-    let single = take_varint(&mut rest).and_then(|mark| {
-        let (key, mut rest) = rest.split_first()?;
-        let len = u32::try_from(take_varint(&mut rest)?).ok()?;
-        (front.len() - rest.len() + len as usize == total).then(|| (mark, vec![(*key, len)]))
-    });
-    Ok(single.map(Some))
+
+    fn byte(&mut self, byte: u8) {
+        if self.mark.is_some() && self.key.is_none() {
+            self.key = Some(byte);
+            return;
+        }
+        let (value, bits) = self.number;
+        let value = value | u64::from(byte & 0x7F) << bits;
+        self.malformed |= bits > 28;
+        self.number = (value, bits + 7);
+        if byte >= 0x80 {
+            return;
+        }
+        self.number = (0, 0);
+        match self.key.take() {
+            None => self.mark = Some(value),
+            Some(key) => {
+                let len = u32::try_from(value).unwrap_or(u32::MAX);
+                let (unit, at) = (self.unit, self.at);
+                self.entries.push(Entry { key, unit, at, len, seen: None });
+                self.malformed |= self.entries.len() > 256;
+                self.left = len;
+            }
+        }
+    }
+
+    /// What the unit said, if it ended where an entry does.
+    fn end(self) -> Option<Skimmed> {
+        let whole =
+            !self.malformed && self.left == 0 && self.key.is_none() && self.number == (0, 0);
+        let mark = self.mark.filter(|_| whole)?;
+        Some(Skimmed { mark, entries: self.entries })
+    }
+}
+
+/// Reads the unit at `start` and checks it; `None` if it is not whole.
+fn skim_whole<F: Flash>(
+    store: &mut TokenStore<F>,
+    start: Place,
+) -> Result<Option<(Unit, Skimmed)>, FlashError> {
+    let mut skim = Skim::of(start);
+    let window = &store.window;
+    let unit =
+        store.log.unit(start, |index| following(window, index), |piece| skim.piece(piece))?;
+    Ok(unit.zip(skim.end()))
+}
+
+/// The same for a unit before the newest one. The payload of one that has a single entry and
+/// the number that is its turn is not read: a live value is checked when it is opened, and
+/// whether a cut tore it, the number of the next one tells.
+fn skim<F: Flash>(
+    store: &mut TokenStore<F>,
+    start: Place,
+    count: &Count,
+) -> Result<Option<Skimmed>, FlashError> {
+    let window = &store.window;
+    let following = |index| following(window, index);
+    let Some(total) = store.log.unit_len(start, following)? else { return Ok(None) };
+    let mut front = [0; 12];
+    let len = front.len().min(total);
+    let mut skim = Skim::of(start);
+    if store.log.read_in_unit(start, 0, &mut front[..len], following)? {
+        skim.piece(&front[..len]);
+        // All the rest must be the one value's.
+        skim.malformed |= skim.left as usize != total - len;
+        skim.left = 0;
+        let single = skim.end().filter(|skimmed| skimmed.entries.len() == 1);
+        if let Some(skimmed) = single.filter(|skimmed| count.is_turn_of(skimmed.mark as u32)) {
+            return Ok(Some(skimmed));
+        }
+    }
+    Ok(skim_whole(store, start)?.map(|(_, skimmed)| skimmed))
 }
 
 /// The number that the next commit should have, of which segments and commits tell the low
@@ -403,6 +488,11 @@ struct Count {
 }
 
 impl Count {
+    /// Whether `number` has the low bits of the one that should come next.
+    fn is_turn_of(&self, number: u32) -> bool {
+        self.known > 0 && (number ^ self.expected) & 7 == 0
+    }
+
     /// Takes over a number of which the bits below `modulus` are known. Returns how many
     /// commits are missing before it.
     fn meet(&mut self, number: u32, modulus: u32) -> u32 {
@@ -445,10 +535,11 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
     };
     store.key = unwrapped.key;
     opened.binding = unwrapped.binding;
-    for entry in store.live.clone() {
+    for n in 0..store.live.len() {
+        let entry = store.live[n];
         if entry.key < SPARE_KEY && entry.len > 0 {
             match store.value(entry) {
-                Ok(_) => {}
+                Ok(value) => store.live[n].seen = Some(Crc::new().with(&value).end()),
                 Err(StoreError::Flash(error)) => return Err(error.into()),
                 Err(_) => opened.damaged.push(entry.key),
             }
@@ -460,7 +551,8 @@ fn unlock<F: Flash>(store: &mut TokenStore<F>, opened: &mut Opened) -> Result<()
         opened.rewrapped = store.scrub().is_ok();
     } else if store.entry(STORE_KEY).is_none() {
         let unit = store.window.back().map(first_part);
-        store.live.extend(unit.map(|unit| Entry { key: STORE_KEY, unit, len: 72 }));
+        let entry = |unit| Entry { key: STORE_KEY, unit, at: 0, len: 72, seen: None };
+        store.live.extend(unit.map(entry));
         let _ = store.scrub();
     }
     Ok(())
