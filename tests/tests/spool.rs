@@ -378,7 +378,7 @@ fn a_torn_unit_behind_a_damaged_one_counts_no_records() {
     spool.remove(queue, 2).unwrap();
     drop(spool);
     let at = first_segment(&flash);
-    flash.image_mut()[at + 512 + 20] ^= 1;
+    flash.image_mut()[at + 512] ^= 1;
     flash.image_mut()[at + 3 * 512 + 40] ^= 1;
     let (spool, _) = open(&mut flash, &mut chance).unwrap();
     let stats = spool.stats(queue).unwrap();
