@@ -6,6 +6,10 @@
 
 #[cfg(feature = "bus")]
 pub mod bus;
+mod characters;
+#[cfg(feature = "panel-hd44780")]
+mod hd44780;
+mod pages;
 mod port;
 mod serial;
 mod terminal;
@@ -18,10 +22,16 @@ use std::time::Duration;
 
 use crate::screen::Screen;
 
+pub use characters::{Cells, Characters};
+#[cfg(feature = "panel-hd44780")]
+pub use hd44780::Hd44780;
 pub use port::Port;
 pub use serial::Serial;
 pub use terminal::Terminal;
 pub use thread::PanelThread;
+
+/// How often a panel is set up anew: one that lost its power for a moment answers, and stays dark.
+const REFRESH: Duration = Duration::from_secs(45);
 
 /// Something that shows screens. May block; only its own thread waits for it.
 pub trait Panel: Send {

@@ -47,9 +47,13 @@ pub struct CharacterLcd {
     two_lines: bool,
     on: bool,
     backwards: bool,
-    /// Where data go; `None`: to the character generator.
-    at: Option<u8>,
+    /// Eight characters of eight rows that the driver makes.
+    generator: [u8; 64],
+    /// Where data go.
+    at: At,
     busy_until: Duration,
+    /// E rose before that.
+    is_deaf: bool,
     why_busy: &'static str,
     /// Falls of E since power-on.
     pulses: u8,
@@ -68,8 +72,10 @@ impl CharacterLcd {
             two_lines: false,
             on: false,
             backwards: false,
-            at: Some(0),
+            generator: [0; 64],
+            at: At::Display(0),
             busy_until: Duration::ZERO,
+            is_deaf: false,
             why_busy: BUSY,
             pulses: 0,
         }
@@ -85,6 +91,12 @@ impl CharacterLcd {
         (0..self.rows).map(|row| (0..self.columns).map(|at| glyph(row, at)).collect()).collect()
     }
 
+    /// A character that the driver made, row by row; the lowest of five bits is at the right. In
+    /// [`text`](Self::text) they are U+E000 to U+E007.
+    pub fn made(&self, slot: u8) -> &[u8] {
+        &self.generator[usize::from(slot & 7) * 8..][..8]
+    }
+
     /// Whether the light behind the characters is on.
     pub fn is_backlit(&self) -> bool {
         self.port & BACKLIGHT != 0
@@ -92,10 +104,6 @@ impl CharacterLcd {
 
     /// E has fallen with these outputs.
     fn latch(&mut self, port: u8, log: &mut Log) {
-        if log.now() < self.busy_until {
-            log.breach(self.why_busy);
-            return;
-        }
         self.pulses = self.pulses.saturating_add(1);
         let first = match self.pulses {
             1 => Duration::from_micros(4100),
@@ -123,8 +131,8 @@ impl CharacterLcd {
     fn instruct(&mut self, byte: u8) -> Duration {
         let mut busy = slowest(37);
         match byte {
-            0x80.. => self.at = Some(byte & 0x7F),
-            0x40.. => self.at = None,
+            0x80.. => self.at = At::Display(byte & 0x7F),
+            0x40.. => self.at = At::Generator(byte & 0x3F),
             0x20.. => {
                 self.four_bits = byte & 0x10 == 0;
                 self.two_lines = byte & 0x08 != 0;
@@ -134,12 +142,12 @@ impl CharacterLcd {
             0x08.. => self.on = byte & 0x04 != 0,
             0x04.. => self.backwards = byte & 0x02 == 0,
             0x02.. => {
-                self.at = Some(0);
+                self.at = At::Display(0);
                 busy = slowest(1520);
             }
             _ => {
                 self.memory = [0x20; 128];
-                self.at = Some(0);
+                self.at = At::Display(0);
                 self.backwards = false;
                 busy = slowest(1520);
             }
@@ -148,20 +156,33 @@ impl CharacterLcd {
     }
 
     fn write_data(&mut self, byte: u8) -> Duration {
-        if let Some(at) = self.at {
-            self.memory[usize::from(at & 0x7F)] = byte;
-            self.at = Some(match (at, self.backwards) {
-                (0x27, false) => 0x40,
-                (0x67, false) => 0,
-                (_, false) => at.wrapping_add(1) & 0x7F,
-                (0x40, true) => 0x27,
-                (0, true) => 0x67,
-                (_, true) => at - 1,
-            });
+        match self.at {
+            At::Generator(at) => {
+                self.generator[usize::from(at & 0x3F)] = byte;
+                self.at = At::Generator(at.wrapping_add(1) & 0x3F);
+            }
+            At::Display(at) => {
+                self.memory[usize::from(at & 0x7F)] = byte;
+                self.at = At::Display(match (at, self.backwards) {
+                    (0x27, false) => 0x40,
+                    (0x67, false) => 0,
+                    (_, false) => at.wrapping_add(1) & 0x7F,
+                    (0x40, true) => 0x27,
+                    (0, true) => 0x67,
+                    (_, true) => at - 1,
+                });
+            }
         }
         // And 4 us until the address has moved on (table 6, t_ADD).
         slowest(37 + 4)
     }
+}
+
+/// Where data go.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Display(u8),
+    Generator(u8),
 }
 
 /// Address of the first character of a row.
@@ -172,6 +193,7 @@ fn start_of(row: u8, columns: u8) -> u8 {
 /// ROM code A00 (HD44780U, table 4, p. 17).
 fn glyph(code: u8) -> char {
     match code {
+        0x00..=0x0F => char::from_u32(0xE000 + u32::from(code & 7)).unwrap_or('?'),
         0x5C => '¥',
         0x7E => '→',
         0x7F => '←',
@@ -192,6 +214,7 @@ impl Chip for CharacterLcd {
         *self = Self::new(self.columns, self.rows);
         // The reset by itself needs a clean rise of power (p. 23), which nobody promises.
         self.memory.fill_with(|| log.random());
+        self.generator.fill_with(|| log.random());
         self.four_bits = log.random().is_multiple_of(2);
         self.half = (log.random().is_multiple_of(2)).then_some(0x30).filter(|_| self.four_bits);
         self.busy_until = log.now() + Duration::from_millis(40);
@@ -205,15 +228,23 @@ impl I2cChip for CharacterLcd {
     fn write(&mut self, port: u8, log: &mut Log) -> bool {
         let (old, changed) = (self.port, self.port ^ port);
         self.port = port;
-        if changed & port & E != 0 && changed & (RS | READ) != 0 {
-            log.breach(SELECT_SET_UP);
+        if changed & port & E != 0 && port & READ == 0 {
+            if changed & (RS | READ) != 0 {
+                log.breach(SELECT_SET_UP);
+            }
+            self.is_deaf = log.now() < self.busy_until;
+            if self.is_deaf {
+                log.breach(self.why_busy);
+            }
         }
         // An expander begins with all lines high: that is no more than a read.
         if changed & old & E != 0 && old & READ == 0 {
             if changed & (0xF0 | RS | READ) != 0 {
                 log.breach(DATA_SET_UP);
             }
-            self.latch(old, log);
+            if !self.is_deaf {
+                self.latch(old, log);
+            }
         }
         true
     }

@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the stages of a test fail like the test")]
 
+mod lcd;
+mod stage;
 mod witnesses;
