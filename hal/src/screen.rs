@@ -5,8 +5,16 @@
 //! chose is made harmless before it reaches a frame.
 
 mod cells;
+#[cfg(feature = "pixels")]
+mod compose;
+#[cfg(feature = "pixels")]
+mod faces;
+#[cfg(feature = "pixels")]
+mod fit;
 mod language;
 mod layout;
+#[cfg(feature = "pixels")]
+mod picture;
 #[cfg(feature = "pixels")]
 mod pixels;
 mod qr;
@@ -19,6 +27,8 @@ use std::time::Duration;
 pub use language::Language;
 pub(crate) use layout::layout_with;
 pub use layout::{Frame, Line, Place, Placed, Style, Surface, layout, layout_in};
+#[cfg(feature = "pixels")]
+pub use picture::{Ink, Picture, Symbol};
 #[cfg(feature = "pixels")]
 pub use pixels::{Area, Bitmap};
 pub use qr::Qr;

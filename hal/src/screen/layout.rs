@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::cells::cells;
 use super::text::{address, break_address, break_sentence, code, fit, short_address};
 use super::words::words;
+#[cfg(feature = "pixels")]
+use super::{Bitmap, Ink, Picture, compose::Sheet};
 use super::{Language, Qr, Screen, SignIn};
 
 /// What there is to draw on.
@@ -24,6 +26,19 @@ pub enum Surface {
         /// Rows, 2 at the least.
         rows: u16,
     },
+    /// A panel of pixels; its frames are drawn by [`Frame::bitmap`].
+    #[cfg(feature = "pixels")]
+    Pixels {
+        /// Pixels across, 32 at the least.
+        width: u16,
+        /// Pixels down, 32 at the least.
+        height: u16,
+        /// Which of its two colours ink has.
+        ink: Ink,
+        /// Whether a new picture takes seconds or wears it out (electronic paper): the time left
+        /// is then told in minutes.
+        slow: bool,
+    },
     /// A line to a person's terminal program, of which nothing is known and nothing can be taken back.
     Serial,
 }
@@ -41,6 +56,9 @@ pub struct Frame {
     pub pages: usize,
     /// How long this page stays where there are several.
     pub stay: Duration,
+    /// Where everything stands, on a surface of pixels.
+    #[cfg(feature = "pixels")]
+    pub picture: Option<Picture>,
 }
 
 /// One line of text, free of anything that acts on a display.
@@ -126,6 +144,11 @@ pub(crate) fn layout_with(
         (Surface::Characters { columns, rows }, screen) => {
             cells(screen, language, columns.max(16).into(), rows.max(2).into(), page, now)
         }
+        #[cfg(feature = "pixels")]
+        (Surface::Pixels { width, height, ink, slow }, screen) => {
+            let (width, height) = (width.max(32), height.max(32));
+            Sheet { width, height, ink, slow, language }.lay_out(known, screen, page, now)
+        }
         (Surface::Serial, Screen::SignIn(sign_in)) => serial_sign_in(sign_in, language, now),
         (Surface::Serial, screen) => serial_words(screen, language),
     }
@@ -140,7 +163,21 @@ impl Line {
 impl Frame {
     /// Text alone, on one page that never changes.
     pub(super) fn of(lines: Vec<Line>) -> Self {
-        Self { lines, qr: None, redraw_after: None, pages: 1, stay: Duration::MAX }
+        Self {
+            lines,
+            qr: None,
+            redraw_after: None,
+            pages: 1,
+            stay: Duration::MAX,
+            #[cfg(feature = "pixels")]
+            picture: None,
+        }
+    }
+
+    /// Its pixels, on a surface of pixels.
+    #[cfg(feature = "pixels")]
+    pub fn bitmap(&self) -> Option<Bitmap> {
+        self.picture.as_ref().map(|picture| picture.draw(self.qr.as_ref()))
     }
 }
 
@@ -322,6 +359,12 @@ pub(super) struct TimeLeft {
     pub(super) clock: String,
     /// When that changes, if ever.
     pub(super) changes_after: Option<Duration>,
+    /// Minutes; one that has begun counts whole.
+    #[cfg(feature = "pixels")]
+    minutes: u64,
+    /// When those change, if ever.
+    #[cfg(feature = "pixels")]
+    pub(super) minute_changes_after: Option<Duration>,
 }
 
 impl TimeLeft {
@@ -339,7 +382,28 @@ impl TimeLeft {
             0 => Some(Duration::from_secs(1)),
             nanos => Some(Duration::from_nanos(nanos.into())),
         };
-        Self { clock, changes_after }
+        #[cfg(feature = "pixels")]
+        let minutes = seconds.div_ceil(60);
+        Self {
+            clock,
+            changes_after,
+            #[cfg(feature = "pixels")]
+            minutes,
+            #[cfg(feature = "pixels")]
+            minute_changes_after: minutes
+                .checked_sub(1)
+                .map(|rest| left.saturating_sub(Duration::from_secs(rest * 60))),
+        }
+    }
+
+    /// The same, or in minutes where the display is `slow`.
+    #[cfg(feature = "pixels")]
+    pub(super) fn shown(&self, language: Language, slow: bool) -> String {
+        if slow {
+            language.fill("time.minutes", &[("minutes", &self.minutes.to_string())])
+        } else {
+            self.phrase(language)
+        }
     }
 
     /// `14:32 left`.

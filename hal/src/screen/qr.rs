@@ -29,6 +29,14 @@ impl Qr {
         Some(Self { size, dark })
     }
 
+    /// Modules along an edge of what [`of`](Self::of) would make, for far less work.
+    #[cfg(feature = "pixels")]
+    pub(super) fn size_of(uri: &str) -> Option<usize> {
+        let data = compact(uri)?;
+        let bits = encode_auto(data.as_bytes(), EcLevel::L).ok()?;
+        bits.version().width().try_into().ok()
+    }
+
     /// Modules along an edge.
     pub fn size(&self) -> usize {
         self.size
@@ -95,6 +103,8 @@ mod tests {
             let least =
                 QrCode::with_error_correction_level(compact(&uri).unwrap(), EcLevel::L).unwrap();
             assert_eq!(Qr::of(&uri).unwrap().size(), least.width());
+            #[cfg(feature = "pixels")]
+            assert_eq!(Qr::size_of(&uri), Some(least.width()));
         }
     }
 }

@@ -89,6 +89,23 @@ pub(crate) fn break_address(address: &str, columns: usize) -> Vec<String> {
     break_after(address, columns, &['/', '.', '?', '&', '='])
 }
 
+/// Breaks a code into lines of `columns`: behind its hyphens if that takes no more lines than
+/// anything else, else into even parts. Nothing is left out but a space at the end of a line.
+#[cfg(feature = "pixels")]
+pub(crate) fn break_code(code: &str, columns: usize) -> Vec<String> {
+    let characters: Vec<char> = code.chars().collect();
+    let least = characters.len().div_ceil(columns.max(1));
+    let grouped: Vec<String> = break_after(code, columns, &['-', ' ', '.'])
+        .into_iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    if grouped.len() <= least {
+        return grouped;
+    }
+    let part = characters.len().div_ceil(least.max(1)).max(1);
+    characters.chunks(part).map(|part| part.iter().collect()).collect()
+}
+
 /// Breaks a sentence into lines of `columns`, at spaces where there are some.
 pub(crate) fn break_sentence(sentence: &str, columns: usize) -> Vec<String> {
     break_after(sentence, columns, &[' '])

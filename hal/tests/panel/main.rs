@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the stages of a test fail like the test")]
 
 mod emulated;
+mod golden;
 mod hostile;
 mod pictures;
 mod privacy;
