@@ -7,12 +7,20 @@
 #[cfg(feature = "bus")]
 pub mod bus;
 mod characters;
+#[cfg(feature = "panel-epaper")]
+mod epaper;
+#[cfg(feature = "pixels")]
+mod glass;
 #[cfg(feature = "panel-hd44780")]
 mod hd44780;
+#[cfg(feature = "panel-oled")]
+mod oled;
 mod pages;
 mod port;
 mod serial;
 mod terminal;
+#[cfg(feature = "panel-tft")]
+mod tft;
 mod thread;
 
 use std::borrow::Cow;
@@ -23,11 +31,19 @@ use std::time::Duration;
 use crate::screen::Screen;
 
 pub use characters::{Cells, Characters};
+#[cfg(feature = "panel-epaper")]
+pub use epaper::Epaper;
+#[cfg(feature = "pixels")]
+pub use glass::{Glass, Pixels, Turn};
 #[cfg(feature = "panel-hd44780")]
 pub use hd44780::Hd44780;
+#[cfg(feature = "panel-oled")]
+pub use oled::{Controller, Oled};
 pub use port::Port;
 pub use serial::Serial;
 pub use terminal::Terminal;
+#[cfg(feature = "panel-tft")]
+pub use tft::{St7735, St7789, Tft, TftGlass};
 pub use thread::PanelThread;
 
 /// How often a panel is set up anew: one that lost its power for a moment answers, and stays dark.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pages::Pages;
+use super::pages::{Page, Pages};
 use super::{Panel, PanelError, REFRESH};
 use crate::screen::{Language, Screen, Surface};
 
@@ -67,7 +67,7 @@ impl<C: Cells> Panel for Characters<C> {
     fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
         let (columns, rows) = self.cells.size();
         let surface = Surface::Characters { columns: columns.into(), rows: rows.into() };
-        let (frame, after) = self.pages.lay_out(screen, surface, now);
+        let Page { frame, after, .. } = self.pages.lay_out(screen, surface, now);
         if self.written.is_none() || now.saturating_sub(self.started) >= REFRESH {
             self.written = None;
             self.cells.start()?;

@@ -11,6 +11,17 @@ pub(super) struct Pages {
     shown: Option<Shown>,
 }
 
+/// A page as it is laid out.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) frame: Frame,
+    /// After how long it looks different.
+    pub(super) after: Option<Duration>,
+    /// Whether the screen says something else than the one before.
+    #[cfg_attr(not(feature = "pixels"), expect(dead_code, reason = "of use to e-paper"))]
+    pub(super) is_new: bool,
+}
+
 #[derive(Debug)]
 struct Shown {
     screen: Screen,
@@ -26,15 +37,10 @@ impl Pages {
         Self { language, shown: None }
     }
 
-    /// Lays out the page of `screen` that is due at `now`, and says after how long it looks
-    /// different.
-    pub(super) fn lay_out(
-        &mut self,
-        screen: &Screen,
-        surface: Surface,
-        now: Duration,
-    ) -> (Frame, Option<Duration>) {
+    /// Lays out the page of `screen` that is due at `now`.
+    pub(super) fn lay_out(&mut self, screen: &Screen, surface: Surface, now: Duration) -> Page {
         let shown = self.shown.take().filter(|shown| screen.is_update_of(&shown.screen));
+        let is_new = shown.is_none();
         let (mut page, mut since, qr) =
             shown.map_or((0, now, None), |shown| (shown.page, shown.since, shown.qr));
         let mut frame = layout_with(qr.clone(), self.language, screen, surface, page, now);
@@ -47,6 +53,6 @@ impl Pages {
         let turn = (frame.pages > 1).then_some(turn);
         let after = [frame.redraw_after, turn].into_iter().flatten().min();
         self.shown = Some(Shown { screen: screen.clone(), page, since, qr: frame.qr.clone() });
-        (frame, after)
+        Page { frame, after, is_new }
     }
 }

@@ -52,12 +52,14 @@ pub struct I2cWire {
     hertz: u32,
     meter: Meter,
     parts: Vec<(u8, Box<dyn Socket>)>,
+    /// Bytes until nobody answers any more.
+    left: Option<u64>,
 }
 
 impl I2cWire {
     /// A bus without parts of `hertz` bits a second.
     pub fn new(time: &Time, hertz: u32) -> Self {
-        Self { time: time.clone(), hertz, meter: Meter::default(), parts: Vec::new() }
+        Self { time: time.clone(), hertz, meter: Meter::default(), parts: Vec::new(), left: None }
     }
 
     /// The same with `part` at `address`.
@@ -67,15 +69,35 @@ impl I2cWire {
         self
     }
 
+    /// The same whose wires break after so many bytes.
+    #[must_use]
+    pub fn failing_after(mut self, bytes: u64) -> Self {
+        self.left = Some(bytes);
+        self
+    }
+
     /// What counts its bytes.
     pub fn meter(&self) -> Meter {
         self.meter.clone()
     }
 
     /// Eight bits and their acknowledge.
-    fn pass_byte(&self) {
+    fn pass_byte(&mut self) -> Result<(), NoAnswer> {
         self.meter.byte();
         self.time.pass_bits(9, self.hertz);
+        match &mut self.left {
+            Some(0) => Err(NoAnswer),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn part(&self, address: u8) -> Result<&dyn Socket, NoAnswer> {
+        let mut parts = self.parts.iter().filter(|(at, part)| *at == address && part.is_plugged());
+        parts.next().map(|(_, part)| &**part).ok_or(NoAnswer)
     }
 }
 
@@ -107,23 +129,21 @@ impl I2c for I2cWire {
     ) -> Result<(), NoAnswer> {
         self.meter.transaction();
         for operation in operations {
-            self.pass_byte();
-            let part = self.parts.iter().find(|(at, part)| *at == address && part.is_plugged());
-            let part = &part.ok_or(NoAnswer)?.1;
+            self.pass_byte()?;
             match operation {
                 Operation::Write(bytes) => {
-                    part.start();
+                    self.part(address)?.start();
                     for &byte in *bytes {
-                        self.pass_byte();
-                        if !part.write(byte) {
+                        self.pass_byte()?;
+                        if !self.part(address)?.write(byte) {
                             return Err(NoAnswer);
                         }
                     }
                 }
                 Operation::Read(bytes) => {
                     for byte in bytes.iter_mut() {
-                        self.pass_byte();
-                        *byte = part.read();
+                        self.pass_byte()?;
+                        *byte = self.part(address)?.read();
                     }
                 }
             }

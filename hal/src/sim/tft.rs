@@ -50,6 +50,7 @@ pub struct Tft {
     columns: (u16, u16),
     rows: (u16, u16),
     at: (u16, u16),
+    blanks: u32,
     quiet_until: Duration,
     asleep_until: Duration,
 }
@@ -75,6 +76,7 @@ impl Tft {
             columns: (0, across - 1),
             rows: (0, down - 1),
             at: (0, 0),
+            blanks: 0,
             quiet_until: Duration::ZERO,
             asleep_until: Duration::ZERO,
         }
@@ -108,9 +110,16 @@ impl Tft {
         self.awake && self.on
     }
 
+    /// How often it was reset, put to sleep or switched off.
+    pub fn blanks(&self) -> u32 {
+        self.blanks
+    }
+
     fn restart(&mut self, log: &Log) {
         let memory = std::mem::take(&mut self.memory);
-        *self = Self { memory, ..Self::new(self.kind, self.size, self.offset, self.inverts) };
+        let blanks = self.blanks + 1;
+        *self =
+            Self { memory, blanks, ..Self::new(self.kind, self.size, self.offset, self.inverts) };
         self.quiet_until = log.now() + Duration::from_millis(5);
         self.asleep_until = log.now() + Duration::from_millis(120);
     }
@@ -196,10 +205,14 @@ impl SpiChip for Tft {
                     log.breach(WAKES_TOO_SOON);
                 }
                 self.awake = byte == 0x11;
+                self.blanks += u32::from(!self.awake);
                 self.quiet_until = log.now() + Duration::from_millis(5);
             }
             0x20 | 0x21 => self.inverted = byte == 0x21,
-            0x28 | 0x29 => self.on = byte == 0x29,
+            0x28 | 0x29 => {
+                self.on = byte == 0x29;
+                self.blanks += u32::from(!self.on);
+            }
             0x2C => self.at = (self.columns.0, self.rows.0),
             0x00 | 0x13 | 0x26 | 0x2A | 0x2B | 0x33..=0x3A | 0x3C | 0xB0.. => {}
             _ => log.breach(UNKNOWN),

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "the stages of a test fail like the test")]
 
 mod lcd;
+mod pixels;
 mod stage;
 mod witnesses;
