@@ -4,15 +4,21 @@
 //! A [`Panel`] is blocking, tiny and fallible. A [`PanelThread`] owns one: it opens it, hands it
 //! the newest screen, and opens it again when it has failed.
 
+#[cfg(any(feature = "bus", feature = "panel-framebuffer", feature = "panel-json"))]
+mod advice;
 #[cfg(feature = "bus")]
 pub mod bus;
 mod characters;
 #[cfg(feature = "panel-epaper")]
 mod epaper;
+#[cfg(feature = "panel-framebuffer")]
+mod framebuffer;
 #[cfg(feature = "pixels")]
 mod glass;
 #[cfg(feature = "panel-hd44780")]
 mod hd44780;
+#[cfg(feature = "panel-json")]
+mod json;
 #[cfg(feature = "panel-oled")]
 mod oled;
 mod pages;
@@ -33,10 +39,14 @@ use crate::screen::Screen;
 pub use characters::{Cells, Characters};
 #[cfg(feature = "panel-epaper")]
 pub use epaper::Epaper;
+#[cfg(feature = "panel-framebuffer")]
+pub use framebuffer::Framebuffer;
 #[cfg(feature = "pixels")]
 pub use glass::{Glass, Pixels, Turn};
 #[cfg(feature = "panel-hd44780")]
 pub use hd44780::Hd44780;
+#[cfg(feature = "panel-json")]
+pub use json::Json;
 #[cfg(feature = "panel-oled")]
 pub use oled::{Controller, Oled};
 pub use port::Port;

@@ -32,6 +32,8 @@ pub use picture::{Ink, Picture, Symbol};
 #[cfg(feature = "pixels")]
 pub use pixels::{Area, Bitmap};
 pub use qr::Qr;
+#[cfg(feature = "panel-json")]
+pub(crate) use text::{address, code};
 
 /// One thing to tell the person at the device.
 #[derive(Clone, Debug, PartialEq, Eq)]

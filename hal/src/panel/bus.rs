@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use embedded_hal::delay::DelayNs;
 
-use super::PanelError;
+use super::{PanelError, advice};
 
 pub use fault::BusError;
 pub use i2c::I2cBus;
@@ -114,13 +114,8 @@ impl DelayNs for Pause {
 
 /// Opens a device node and lets go of it: libraries tell less of why they could not.
 fn probe(node: &Path) -> Result<(), PanelError> {
-    match OpenOptions::new().read(true).write(true).open(node) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let folder = node.parent().unwrap_or(Path::new("/dev"));
-            Err(PanelError::new(fault::cannot_open(node, &error, &fault::siblings(folder, node))))
-        }
-    }
+    let opened = OpenOptions::new().read(true).write(true).open(node);
+    opened.map(drop).map_err(|error| advice::cannot_open(node, &error))
 }
 
 #[cfg(test)]

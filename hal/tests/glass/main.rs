@@ -5,4 +5,5 @@
 mod lcd;
 mod pixels;
 mod stage;
+mod traffic;
 mod witnesses;
