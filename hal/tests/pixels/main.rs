@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the stages of a test fail like the test")]
 
+mod camera;
 mod fitting;
 mod pictures;
+mod reading;
 mod surfaces;
 
 #[path = "../panel/golden.rs"]
