@@ -366,6 +366,34 @@ fn what_an_earlier_filling_left_under_the_same_number_does_not_come_back() {
 }
 
 #[test]
+fn a_torn_write_does_not_make_whole_what_an_earlier_one_left() {
+    let shape = file(512, 32);
+    for seed in 0..40 {
+        let mut chance = Chance::seeded(37);
+        let mut flash = SimFlash::new(shape, 1);
+        open(&mut flash, &mut chance).unwrap().0.set_cursor(name(1), b"kept").unwrap();
+        let mut other = flash.clone();
+        open(&mut other, &mut chance).unwrap().0.set_cursor(name(1), b"torn").unwrap();
+        // All of that commit but its first bit; the next one is cut behind its first byte.
+        let mut image = other.image().to_vec();
+        let new = (0..image.len()).find(|at| image[*at] != flash.image()[*at]).unwrap();
+        image[new] ^= 1;
+        let mut flash = SimFlash::from_image(shape, image, seed);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        assert_eq!(spool.cursor(name(1)), Some(&b"kept"[..]));
+        drop(spool);
+        flash.cut_after(2 + seed % 4, Tear::Prefix);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let _ = spool.set_cursor(name(1), b"next");
+        drop(spool);
+        flash.power_off();
+        flash.power_on();
+        let (spool, _) = open(&mut flash, &mut chance).unwrap();
+        assert_ne!(spool.cursor(name(1)), Some(&b"torn"[..]), "{seed}");
+    }
+}
+
+#[test]
 fn a_torn_unit_behind_a_damaged_one_counts_no_records() {
     let mut chance = Chance::seeded(31);
     let mut flash = SimFlash::new(file(512, 32), 1);

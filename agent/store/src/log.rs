@@ -276,23 +276,43 @@ impl<F: Flash> Log<F> {
         (first..first + per).try_for_each(|unit| self.flash.erase(unit))
     }
 
-    /// Takes away what an earlier filling of segment `index` has left that would count under
-    /// `seq`, too, where an erase takes nothing away: a number may come back if a cut tore the
-    /// one header that bore a higher one.
+    /// Takes away what earlier fillings of segment `index` have left that could count under
+    /// `seq`, where an erase takes nothing away. A number comes back when a cut tore the one
+    /// header that bore it, and a second torn write can make whole what a first one left.
     pub(crate) fn clear_stale(&mut self, index: u16, seq: u32) -> Result<(), FlashError> {
-        let unit = self.geometry.program_unit();
-        if !self.overwrites() || self.segment == unit {
+        if !self.overwrites() {
             return Ok(());
         }
-        let zeros = vec![0; unit as usize];
-        let mut found = false;
+        let store = self.store;
+        let is_older = |header: Header| header.seq < seq && header.store == store;
+        if !self.header(index)?.is_some_and(is_older) {
+            self.clear_block(Place { index, seq, offset: 0 })?;
+        }
+        let unit = self.geometry.program_unit();
         for offset in (unit..self.segment).step_by(unit as usize) {
-            if self.part(Place { index, seq, offset })?.is_some() {
-                self.flash.program(self.base(index) + offset, &zeros)?;
-                found = true;
+            let place = Place { index, seq, offset };
+            if self.part(place)?.is_some() {
+                self.clear_block(place)?;
             }
         }
-        if found { self.flash.sync() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Fills the program unit at `place` with zeros, durably, if there is anything else in it;
+    /// only where it can be programmed again.
+    pub(crate) fn clear_block(&mut self, place: Place) -> Result<(), FlashError> {
+        if !self.overwrites() || self.is_end(place) {
+            return Ok(());
+        }
+        let mut block = vec![0; self.geometry.program_unit() as usize];
+        let address = self.base(place.index) + place.offset;
+        self.flash.read(address, &mut block)?;
+        if block.iter().all(|&byte| byte == 0) {
+            return Ok(());
+        }
+        block.fill(0);
+        self.flash.program(address, &block)?;
+        self.flash.sync()
     }
 
     /// Makes segment `index` unreadable, on media that overwrite by zeros over its first

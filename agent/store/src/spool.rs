@@ -436,7 +436,8 @@ impl<F: Flash> Spool<F> {
     fn look_behind(&mut self, slot: usize) -> Result<(), StoreError> {
         let queue = self.queue(slot)?;
         let Some(head) = queue.head.filter(|_| queue.unseen) else { return Ok(()) };
-        let hidden = match self.log.is_blank(head)? {
+        self.log.clear_block(head)?;
+        let hidden = match self.log.is_open(head)? {
             true => None,
             false => Some(mount::hidden_behind(&mut self.log, head)?),
         };
@@ -444,7 +445,7 @@ impl<F: Flash> Spool<F> {
             queue.unseen = false;
             if let Some(hidden) = hidden {
                 queue.head = None;
-                queue.next += hidden;
+                queue.next = queue.next.saturating_add(hidden);
             }
         }
         Ok(())
@@ -471,7 +472,7 @@ impl<F: Flash> Spool<F> {
     ) -> Result<(), StoreError> {
         let queue = self.queue(slot)?;
         let (name, birth, first, head) = (queue.name, queue.birth, queue.next, queue.head);
-        let next = first + records.len() as u64;
+        let next = first.checked_add(records.len() as u64).ok_or(StoreError::Full)?;
         let multi = records.len() > 1;
         let lay = self.log.lay(head, queue_header_len(), unit_len(records));
         let fresh = self.pick(Some(slot), usize::from(lay.fresh), |number| {

@@ -292,9 +292,10 @@ impl<F: Flash> TokenStore<F> {
         // Until this has succeeded, what follows the head's last unit is unknown.
         self.head = None;
         self.seq = plan.fresh.last().map_or(self.seq, |(_, header)| header.seq);
-        for (index, _) in &plan.fresh {
+        for (index, header) in &plan.fresh {
             if !core::mem::take(&mut self.erased[usize::from(*index)]) {
                 self.log.erase(*index)?;
+                self.log.clear_stale(*index, header.seq)?;
             }
         }
         let end = self.log.write(head, &plan.fresh, false, &payload)?;
@@ -315,7 +316,7 @@ impl<F: Flash> TokenStore<F> {
                 commits: begun,
             });
         }
-        self.commits += 1;
+        self.commits = self.commits.wrapping_add(1);
         for moved in &plan.moved {
             self.live.retain(|e| e.key != moved.key);
             self.live.push(Entry { unit: plan.start, ..*moved });
@@ -446,7 +447,8 @@ impl<F: Flash> TokenStore<F> {
                     _ => u8::try_from(seq - before).unwrap_or(u8::MAX),
                 };
                 // Round the ring once, erased once more.
-                let erases = erases + u32::from(index == 0 && erases > 0 && last.is_some());
+                let round = u32::from(index == 0 && erases > 0 && last.is_some());
+                let erases = erases.saturating_add(round);
                 // The commit itself begins here only if it does not begin before.
                 let begun = self.commits + u32::from(in_head || !fresh.is_empty());
                 fresh.push((index, Header { seq, back, commit: begun as u8, erases, ..header }));

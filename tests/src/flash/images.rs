@@ -64,9 +64,10 @@ fn image<F: Face>(chance: &mut Chance, shape: Geometry) -> Vec<u8> {
             }
             3 | 4 => {
                 let header = HEADERS[chance.below(2) as usize];
-                // Most often where the numbers are.
                 let at = base + chance.below(header as u64) as usize;
-                image[at] = chance.number() as u8;
+                // One byte, or a number as large as it can be.
+                let end = (at + 1 + 7 * chance.below(2) as usize).min(base + header);
+                image[at..end].fill(if end > at + 1 { 0xFF } else { chance.number() as u8 });
                 forge_header(&mut image[base..], header);
             }
             5 | 6 => {

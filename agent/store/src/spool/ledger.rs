@@ -47,7 +47,13 @@ impl<F: Flash> Spool<F> {
         let payload = encode(core::slice::from_ref(&change));
         let mut head = self.ledger.take();
         if core::mem::take(&mut self.ledger_unseen) {
-            head = head.filter(|head| self.log.is_blank(*head).unwrap_or(false));
+            head = match head {
+                Some(head) => {
+                    self.log.clear_block(head)?;
+                    self.log.is_open(head)?.then_some(head)
+                }
+                None => None,
+            };
         }
         let lay = self.log.lay(head, header_len(), payload.len());
         if lay.in_head && lay.fresh == 0 {

@@ -133,6 +133,7 @@ fn begin<F: Flash>(spool: &mut Spool<F>) -> Result<(), OpenError> {
     let mut id = [0; 8];
     (spool.entropy)(&mut id);
     spool.log.set_store(id);
+    spool.seq = 0;
     spool.snapshot(&[]).map_err(|error| match error {
         StoreError::Flash(error) => OpenError::Flash(error),
         StoreError::Full
@@ -155,7 +156,7 @@ fn newest_ledger<F: Flash>(
             spool.owner[usize::from(*index)] = LEDGER;
             spool.seqs[usize::from(*index)] = *seq;
             spool.ledger = Some(ledger.end);
-            spool.ledger_unseen = !spool.log.overwrites();
+            spool.ledger_unseen = true;
             return Ok(Some(ledger));
         }
     }
@@ -245,7 +246,7 @@ fn mount_queue<F: Flash>(
         first: entry.first,
         next,
         head,
-        unseen: !spool.log.overwrites(),
+        unseen: true,
         cursor: entry.cursor.clone(),
     }));
     Ok(())

@@ -21,7 +21,7 @@ impl<F: Flash> Spool<F> {
         let (first, count, place) = self.find(slot, wanted)?;
         let queue = self.queue(slot)?;
         let (name, birth) = (queue.name, queue.birth);
-        let next = (first + count).min(queue.next);
+        let next = first.saturating_add(count).min(queue.next);
         let chain = self.chain(slot);
         let seqs = &self.seqs;
         let following = |index| following(&chain, seqs, index);
@@ -93,10 +93,10 @@ impl<F: Flash> Spool<F> {
             let part = self.log.part(place)?.ok_or(damaged)?;
             if part.first {
                 let count = count_in(&mut self.log, place, &part)?.ok_or(damaged)?;
-                if wanted < seq + count {
+                if wanted < seq.saturating_add(count) {
                     return Ok((seq, count, place));
                 }
-                seq += count;
+                seq = seq.saturating_add(count);
             }
             place = self.log.after(place, &part);
         }

@@ -155,6 +155,8 @@ fn begin<F: Flash>(store: &mut TokenStore<F>) -> Result<(), OpenError> {
     let mut id = [0; 8];
     (store.entropy)(&mut id);
     store.log.set_store(id);
+    store.window.clear();
+    store.seq = 0;
     store.key = SealKey::random(&mut store.entropy);
     let wrapped = store.outer.wrap(&store.key, &wrap_data(&id), &mut store.entropy);
     store.commit(&[(STORE_KEY, Value::Sealed(&wrapped))], true).map_err(from_store)?;
