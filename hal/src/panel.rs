@@ -54,7 +54,7 @@ pub use serial::Serial;
 pub use terminal::Terminal;
 #[cfg(feature = "panel-tft")]
 pub use tft::{St7735, St7789, Tft, TftGlass};
-pub use thread::PanelThread;
+pub use thread::{Idle, PanelThread};
 
 /// How often a panel is set up anew: one that lost its power for a moment answers, and stays dark.
 const REFRESH: Duration = Duration::from_secs(45);

@@ -86,6 +86,9 @@ impl<C: Cells> Panel for Characters<C> {
 
     fn clear(&mut self) -> Result<(), PanelError> {
         let (columns, rows) = self.cells.size();
+        if self.written.is_none() {
+            self.cells.start()?;
+        }
         self.write(vec![vec![b' '; columns.into()]; rows.into()])
     }
 }

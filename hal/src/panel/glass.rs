@@ -161,10 +161,10 @@ impl<G: Glass> Panel for Pixels<G> {
 
     fn clear(&mut self) -> Result<(), PanelError> {
         let (width, height) = self.glass.size();
-        match self.drawn {
-            Some(_) => self.draw(Bitmap::new(width, height), true),
-            None => Ok(()),
+        if self.drawn.is_none() {
+            self.glass.start()?;
         }
+        self.draw(Bitmap::new(width, height), true)
     }
 }
 

@@ -1,9 +1,11 @@
-//! The thread of one panel.
+//! The thread of one panel, and a second one that notices when it does not come back.
+
+mod watch;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +14,22 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{Panel, PanelError};
 use crate::screen::Screen;
+use watch::{Reporter, Watch};
 
 /// Waits before a panel that failed is opened again: the first, and the most after doubling.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What a panel shows while there is nothing to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// How the device is.
+    #[default]
+    Status,
+    /// Nothing.
+    Blank,
+    /// It is let go of, for a program of the maker's: neither touched nor set up anew.
+    Release,
+}
 
 /// A panel on a thread of its own: however long the panel blocks, whoever hands it screens does not.
 ///
@@ -22,6 +37,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Debug)]
 pub struct PanelThread {
     slot: Arc<Slot>,
+    watch: Arc<Watch>,
     ended: Receiver<()>,
 }
 
@@ -29,15 +45,35 @@ impl PanelThread {
     /// Starts a thread that opens a panel by `open`, tells it the time by `clock`, and opens it
     /// again, ever less often, whenever it fails.
     ///
-    /// `report` hears each change, on that thread: `Some` cause when the panel fails, `None` when
-    /// it works again.
+    /// `report` hears each change, on a thread of the panel's: `Some` cause when the panel fails or
+    /// has been at one call for 15 s, `None` when it works again. A panel that never comes back
+    /// keeps its thread; no second one is started for it.
     ///
     /// # Errors
     /// The system has no room for another thread.
     pub fn spawn<O, C, R>(name: &str, open: O, clock: C, report: R) -> io::Result<Self>
     where
         O: FnMut() -> Result<Box<dyn Panel>, PanelError> + Send + 'static,
-        C: Fn() -> Duration + Send + 'static,
+        C: Fn() -> Duration + Send + Sync + 'static,
+        R: FnMut(Option<&PanelError>) + Send + 'static,
+    {
+        Self::spawn_with(name, Idle::Status, open, clock, report)
+    }
+
+    /// The same for a panel that does as `idle` says while the screen is [`Screen::Online`].
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub fn spawn_with<O, C, R>(
+        name: &str,
+        idle: Idle,
+        open: O,
+        clock: C,
+        report: R,
+    ) -> io::Result<Self>
+    where
+        O: FnMut() -> Result<Box<dyn Panel>, PanelError> + Send + 'static,
+        C: Fn() -> Duration + Send + Sync + 'static,
         R: FnMut(Option<&PanelError>) + Send + 'static,
     {
         let slot = Arc::new(Slot {
@@ -45,13 +81,20 @@ impl PanelThread {
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let (alive, ended) = channel();
+        let clock = Arc::new(clock);
+        let reporter = Arc::new(Mutex::new(Reporter::new(report)));
+        let watch = Arc::new(Watch::default());
+        watch::spawn(name, &watch, Arc::clone(&clock), Arc::clone(&reporter))?;
+        // From here on whatever goes wrong ends the watching as well.
+        let thread = Self { slot, watch, ended };
         let runner = Runner {
-            slot: Arc::clone(&slot),
+            slot: Arc::clone(&thread.slot),
+            watch: Arc::clone(&thread.watch),
+            idle,
             open,
             clock,
-            report,
+            reporter,
             panel: None,
-            fault: None,
             backoff: RETRY.0,
             _alive: alive,
         };
@@ -59,30 +102,44 @@ impl PanelThread {
             .name(format!("panel-{name}"))
             .stack_size(256 * 1024)
             .spawn(move || runner.run())?;
-        Ok(Self { slot, ended })
+        Ok(thread)
     }
 
     /// Hands over the screen to show from now on. Never blocks; a screen that was not yet drawn is
     /// dropped in its favour.
     pub fn show(&self, screen: Screen) {
         self.slot.change(|next| next.screen = Some(screen));
+        self.watch.look();
     }
 
     /// Tells the thread to clear its panel and end, and waits for that no longer than `patience`
-    /// (zero: not at all). Whether it has ended.
+    /// (zero: not at all), nor for a panel that was reported not to come back. Whether it has ended.
     pub fn stop(self, patience: Duration) -> bool {
-        self.slot.change(|next| next.stop = true);
-        // The sender goes with the thread, so this ends by time-out or by its end.
-        !matches!(
-            self.ended.recv_timeout(patience),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-        )
+        Self::stop_all([self], patience)
+    }
+
+    /// The same for several panels, which take no longer than one of them.
+    pub fn stop_all(threads: impl IntoIterator<Item = Self>, patience: Duration) -> bool {
+        let threads: Vec<Self> = threads.into_iter().collect();
+        for thread in &threads {
+            thread.slot.change(|next| next.stop = true);
+        }
+        let began = crate::clock::boot();
+        let mut all = true;
+        for thread in &threads {
+            let left = patience.saturating_sub(crate::clock::boot().saturating_sub(began));
+            let left = if thread.watch.is_hung() { Duration::ZERO } else { left };
+            // The sender goes with the thread, so this ends by time-out or by its end.
+            all &= thread.ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
+        }
+        all
     }
 }
 
 impl Drop for PanelThread {
     fn drop(&mut self) {
         self.slot.change(|next| next.stop = true);
+        self.watch.end();
     }
 }
 
@@ -116,12 +173,12 @@ impl Slot {
 
 struct Runner<O, C, R> {
     slot: Arc<Slot>,
+    watch: Arc<Watch>,
+    idle: Idle,
     open: O,
-    clock: C,
-    report: R,
+    clock: Arc<C>,
+    reporter: Arc<Mutex<Reporter<R>>>,
     panel: Option<Box<dyn Panel>>,
-    /// What was reported last.
-    fault: Option<PanelError>,
     backoff: Duration,
     _alive: Sender<()>,
 }
@@ -166,24 +223,39 @@ where
     /// Draws, and says when to come back: for the next look of the same screen, or to try again.
     fn draw(&mut self, screen: &Screen) -> Option<Duration> {
         let now = (self.clock)();
+        self.watch.begin(now);
         // A driver that panics is a panel that fails.
-        let drawn = catch_unwind(AssertUnwindSafe(|| {
-            let panel = match &mut self.panel {
-                Some(panel) => panel,
-                empty => empty.insert((self.open)()?),
-            };
-            panel.show(screen, now)
-        }));
+        let drawn = catch_unwind(AssertUnwindSafe(|| self.show(screen, now)));
+        self.watch.done();
         match drawn.unwrap_or_else(|_| Err(PanelError::new("its driver panicked"))) {
             Ok(after) => {
                 self.backoff = RETRY.0;
-                if self.fault.take().is_some() {
-                    (self.report)(None);
-                }
+                self.tell(None);
                 after.map(|after| now.saturating_add(after))
             }
             Err(error) => Some(self.fail(error)),
         }
+    }
+
+    fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
+        let is_idle = *screen == Screen::Online;
+        if is_idle && self.idle == Idle::Release {
+            // Taken off first: another program may leave a part of the glass as it is.
+            self.panel.take().map_or(Ok(()), |mut panel| panel.clear())?;
+            return Ok(None);
+        }
+        let panel = match &mut self.panel {
+            Some(panel) => panel,
+            empty => empty.insert((self.open)()?),
+        };
+        if is_idle && self.idle == Idle::Blank {
+            return panel.clear().map(|()| None);
+        }
+        panel.show(screen, now)
+    }
+
+    fn tell(&mut self, fault: Option<PanelError>) {
+        self.reporter.lock().unwrap_or_else(PoisonError::into_inner).tell(fault);
     }
 
     /// Lets go of the panel, and says when to open it again.
@@ -193,10 +265,7 @@ where
         let panel = self.panel.take();
         // A driver that is broken may break on its way out, too.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(panel)));
-        if self.fault.as_ref() != Some(&error) {
-            (self.report)(Some(&error));
-            self.fault = Some(error);
-        }
+        self.tell(Some(error));
         retry
     }
 

@@ -5,5 +5,6 @@
 mod lcd;
 mod pixels;
 mod stage;
+mod threads;
 mod traffic;
 mod witnesses;
