@@ -15,6 +15,13 @@ mod epaper;
 mod framebuffer;
 #[cfg(feature = "pixels")]
 mod glass;
+#[cfg(any(
+    feature = "panel-epaper",
+    feature = "panel-hd44780",
+    feature = "panel-oled",
+    feature = "panel-tft"
+))]
+mod hardware;
 #[cfg(feature = "panel-hd44780")]
 mod hd44780;
 #[cfg(feature = "panel-json")]
@@ -43,6 +50,13 @@ pub use epaper::Epaper;
 pub use framebuffer::Framebuffer;
 #[cfg(feature = "pixels")]
 pub use glass::{Glass, Pixels, Turn};
+#[cfg(any(
+    feature = "panel-epaper",
+    feature = "panel-hd44780",
+    feature = "panel-oled",
+    feature = "panel-tft"
+))]
+pub use hardware::{Hardware, Mount, SpiWires};
 #[cfg(feature = "panel-hd44780")]
 pub use hd44780::Hd44780;
 #[cfg(feature = "panel-json")]
