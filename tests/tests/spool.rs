@@ -379,7 +379,7 @@ fn a_torn_write_does_not_make_whole_what_an_earlier_one_left() {
         let new = (0..image.len()).find(|at| image[*at] != flash.image()[*at]).unwrap();
         image[new] ^= 1;
         let mut flash = SimFlash::from_image(shape, image, seed);
-        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let (spool, _) = open(&mut flash, &mut chance).unwrap();
         assert_eq!(spool.cursor(name(1)), Some(&b"kept"[..]));
         drop(spool);
         flash.cut_after(2 + seed % 4, Tear::Prefix);
@@ -495,5 +495,23 @@ fn a_failing_medium_gives_typed_errors_and_loses_nothing() {
             drop(spool);
             assert_eq!(flash.double_programs(), 0);
         }
+    }
+}
+
+#[test]
+fn a_record_outlives_a_failed_drop_of_its_queue_that_landed() {
+    for shape in [nor(4096, 4, 8), file(512, 64)] {
+        let mut chance = Chance::seeded(53);
+        let mut flash = SimFlash::new(shape, 1);
+        let queue = name(1);
+        open(&mut flash, &mut chance).unwrap().0.append(queue, &key(queue), &[b"a"]).unwrap();
+        flash.fail(Call::Sync, FlashErrorKind::Io, 1, false);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        assert!(spool.drop_queue(queue).is_err());
+        spool.append(queue, &key(queue), &[b"b"]).unwrap();
+        drop(spool);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let read = spool.read(queue, &key(queue), 0, 9, 99).unwrap();
+        assert_eq!(read, vec![(0, b"a".to_vec()), (1, b"b".to_vec())], "{shape:?}");
     }
 }

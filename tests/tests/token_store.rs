@@ -315,3 +315,65 @@ fn a_failing_medium_gives_typed_errors_and_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn what_is_acknowledged_after_a_failed_commit_counts_though_that_one_landed() {
+    for shape in [nor(512, 4, 12), file(512, 12)] {
+        let mut chance = Chance::seeded(41);
+        let mut flash = SimFlash::new(shape, 1);
+        open(&mut flash, &mut chance).unwrap().0.put(1, b"before").unwrap();
+        // The opening syncs once, then the commit.
+        flash.fail(Call::Sync, FlashErrorKind::Io, 1, false);
+        let (mut store, _) = open(&mut flash, &mut chance).unwrap();
+        assert!(store.put(1, b"failed").is_err());
+        store.put(1, b"before").unwrap();
+        drop(store);
+        let (mut store, _) = open(&mut flash, &mut chance).unwrap();
+        assert_eq!(store.get(1).unwrap().unwrap()[..], *b"before");
+        drop(store);
+        flash.fail(Call::Sync, FlashErrorKind::Io, 1, false);
+        let (mut store, _) = open(&mut flash, &mut chance).unwrap();
+        assert!(store.put(2, b"failed").is_err());
+        store.remove(2).unwrap();
+        drop(store);
+        assert_eq!(open(&mut flash, &mut chance).unwrap().0.get(2), Ok(None));
+    }
+}
+
+#[test]
+fn a_value_longer_than_a_unit_is_refused_before_it_is_written() {
+    let mut chance = Chance::seeded(43);
+    let mut flash = SimFlash::new(nor(65536, 256, 256), 1);
+    let (mut store, _) = open(&mut flash, &mut chance).unwrap();
+    store.put(1, b"kept").unwrap();
+    assert_eq!(store.put(2, &vec![0; 4 << 20 | 1024]), Err(StoreError::Full));
+    drop(store);
+    assert_eq!(open(&mut flash, &mut chance).unwrap().0.get(1).unwrap().unwrap()[..], *b"kept");
+}
+
+#[test]
+fn a_new_store_outlives_what_is_left_of_another() {
+    // The last segment of a store whose other segments were cleared: its first unit began before.
+    let mut chance = Chance::seeded(47);
+    let shape = nor(512, 4, 6);
+    let mut flash = SimFlash::new(shape, 1);
+    let (mut store, _) = open(&mut flash, &mut chance).unwrap();
+    for n in 0..100 {
+        store.put(1, &[n; 700]).unwrap();
+    }
+    drop(store);
+    let mut begun = 0;
+    for left in 0..6 {
+        let mut image = vec![0xFF; 3072];
+        image[left * 512..][..512].copy_from_slice(&flash.image()[left * 512..][..512]);
+        let mut left = SimFlash::from_image(shape, image, 1);
+        let Ok((mut store, opened)) = open(&mut left, &mut chance) else { continue };
+        begun += u32::from(opened.fresh);
+        store.put(3, b"acknowledged").unwrap();
+        drop(store);
+        let (mut store, opened) = open(&mut left, &mut chance).unwrap();
+        assert!(!opened.fresh);
+        assert_eq!(store.get(3).unwrap().unwrap()[..], *b"acknowledged");
+    }
+    assert!(begun > 0);
+}

@@ -197,6 +197,11 @@ impl<F: Flash> Spool<F> {
         }
         let units = units(records);
         if let Some(slot) = self.slot(queue) {
+            if self.ledger.is_none() {
+                // A change of the ledger failed and may be there all the same: the queue's end.
+                let queue = self.queue(slot)?.clone();
+                self.save(slot, Some(&queue))?;
+            }
             self.look_behind(slot)?;
         }
         self.check_room(self.slot(queue), &units)?;
@@ -308,7 +313,7 @@ impl<F: Flash> Spool<F> {
         let (first, end) = (self.queue(slot)?.first, self.queue(slot)?.next);
         let mut next = end;
         for index in chain.iter().skip(1) {
-            let begins = self.first_of(*index)?.unwrap_or(end);
+            let Some(begins) = self.first_of(*index)? else { continue };
             if begins > first {
                 next = begins.min(end);
                 break;
@@ -381,7 +386,7 @@ impl<F: Flash> Spool<F> {
             return Err(StoreError::Invalid);
         }
         let old = self.queue(slot)?;
-        if old.first == first && old.cursor == cursor {
+        if self.ledger.is_some() && old.first == first && old.cursor == cursor {
             return Ok(());
         }
         let new = Queue { first, cursor: cursor.to_vec(), ..old.clone() };

@@ -16,7 +16,7 @@ use signpost_hal::flash::Flash;
 use zeroize::Zeroizing;
 
 use crate::crc::Crc;
-use crate::log::{Header, Kind, Log, Place, VERSION, push_varint, varint_len};
+use crate::log::{Header, Kind, Log, Place, UNIT_MAX, VERSION, push_varint, varint_len};
 use crate::seal::{Entropy, OuterKeys, SEALING, SealKey};
 use crate::{OpenError, StoreError};
 
@@ -78,6 +78,9 @@ pub struct TokenStore<F> {
     commits: u32,
     /// Segments outside of the window that were erased since the store was opened.
     erased: Vec<bool>,
+    /// The last commit failed and may be on the medium all the same: nothing is left out
+    /// because it would change nothing.
+    unsure: bool,
     /// Values were superseded since the last scrub.
     stale: bool,
 }
@@ -171,7 +174,7 @@ impl<F: Flash> TokenStore<F> {
         if key >= SPARE_KEY {
             return Err(StoreError::Invalid);
         }
-        if self.entry(key).is_some_and(|entry| entry.may_be(value)) {
+        if !self.unsure && self.entry(key).is_some_and(|entry| entry.may_be(value)) {
             match self.get(key) {
                 Ok(Some(old)) if old.as_slice() == value => return Ok(()),
                 Ok(_) | Err(StoreError::Damaged) => {}
@@ -191,6 +194,7 @@ impl<F: Flash> TokenStore<F> {
         }
         match self.entry(key) {
             Some(entry) if entry.len > 0 => self.commit(&[(key, Value::Remove)], false),
+            Some(_) | None if self.unsure => self.commit(&[(key, Value::Remove)], false),
             Some(_) | None => Ok(()),
         }
     }
@@ -223,6 +227,7 @@ impl<F: Flash> TokenStore<F> {
             return Err(error);
         }
         self.key = key;
+        self.stale = true;
         self.clear_outside()
     }
 
@@ -272,12 +277,11 @@ impl<F: Flash> TokenStore<F> {
     /// Makes `changes` durable together; with `all`, every live entry moves along, so that
     /// the window is this commit alone.
     fn commit(&mut self, changes: &[(u8, Value<'_>)], all: bool) -> Result<(), StoreError> {
-        if core::mem::take(&mut self.unseen)
-            && let Some(head) = self.head
-            && !self.log.is_open(head)?
-        {
-            self.head = None;
+        if let Some(head) = self.head.filter(|_| self.unseen) {
+            self.log.clear_block(head)?;
+            self.head = self.log.is_open(head)?.then_some(head);
         }
+        self.unseen = false;
         let mut plan = match self.plan(changes, all)? {
             Some(plan) => plan,
             // A value much larger than any before: make room for it first.
@@ -291,6 +295,7 @@ impl<F: Flash> TokenStore<F> {
         let head = self.head.filter(|_| plan.in_head);
         // Until this has succeeded, what follows the head's last unit is unknown.
         self.head = None;
+        self.unsure = true;
         self.seq = plan.fresh.last().map_or(self.seq, |(_, header)| header.seq);
         for (index, header) in &plan.fresh {
             if !core::mem::take(&mut self.erased[usize::from(*index)]) {
@@ -301,6 +306,7 @@ impl<F: Flash> TokenStore<F> {
         let end = self.log.write(head, &plan.fresh, false, &payload)?;
         self.log.sync()?;
         self.head = Some(end);
+        self.unsure = false;
         self.settle(&plan);
         Ok(())
     }
@@ -355,7 +361,8 @@ impl<F: Flash> TokenStore<F> {
         let values: usize = rest.iter().map(carry).sum();
         // The room that a commit of everything takes must always be left.
         let reserve = self.log.lay(None, header.len(), MARK + changed + values).fresh;
-        if 2 * u32::from(reserve) + 1 > u32::from(self.log.count()) {
+        let longest = MARK + changed + values;
+        if longest > UNIT_MAX || 2 * u32::from(reserve) + 1 > u32::from(self.log.count()) {
             return Err(StoreError::Full);
         }
         // Many small commits in one segment are superseded values in it, too.

@@ -108,7 +108,9 @@ pub(super) fn read<F: Flash>(
     seq: u32,
 ) -> Result<Option<Ledger>, FlashError> {
     let mut at = Place { index, seq, offset: header_len() };
-    let Some((mut entries, mut end)) = read_unit(log, at)? else { return Ok(None) };
+    let Some((snapshot, mut end)) = read_unit(log, at)? else { return Ok(None) };
+    let mut entries = Vec::new();
+    take_over(&mut entries, snapshot);
     let mut damaged = false;
     loop {
         at = end;
@@ -124,15 +126,19 @@ pub(super) fn read<F: Flash>(
                 None => break,
             },
         };
-        for entry in changes {
-            entries.retain(|e| e.name != entry.name);
-            if entry.live && entries.len() < MAX_QUEUES {
-                entries.push(entry);
-            }
-        }
+        take_over(&mut entries, changes);
         end = next;
     }
     Ok(Some(Ledger { entries, end, damaged }))
+}
+
+fn take_over(entries: &mut Vec<Entry>, changes: Vec<Entry>) {
+    for entry in changes {
+        entries.retain(|e| e.name != entry.name);
+        if entry.live && entries.len() < MAX_QUEUES {
+            entries.push(entry);
+        }
+    }
 }
 
 fn read_unit<F: Flash>(

@@ -133,7 +133,10 @@ fn begin<F: Flash>(spool: &mut Spool<F>) -> Result<(), OpenError> {
     let mut id = [0; 8];
     (spool.entropy)(&mut id);
     spool.log.set_store(id);
-    spool.seq = 0;
+    if spool.seq > u32::MAX / 2 {
+        // None that a spool has written is near.
+        return Err(OpenError::Garbage);
+    }
     spool.snapshot(&[]).map_err(|error| match error {
         StoreError::Flash(error) => OpenError::Flash(error),
         StoreError::Full
@@ -166,7 +169,7 @@ fn newest_ledger<F: Flash>(
 /// Queues as their segments alone show them; of two with one name the younger.
 fn entries_from(found: &[Found]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    for Found { of, .. } in found {
+    for Found { of, .. } in found.iter().rev() {
         let Some(entry) = entries.iter_mut().find(|e| e.name == of.name) else {
             if entries.len() < MAX_QUEUES {
                 let QueueSegment { name, birth, first } = *of;

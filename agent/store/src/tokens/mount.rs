@@ -18,6 +18,9 @@ use crate::{OpenError, StoreError};
 /// Stands for a number that a damaged header no longer tells.
 const UNKNOWN: u32 = u32::MAX;
 
+/// A store is not begun behind a number above this: none that a store has written is near.
+const SEQ_MAX: u32 = u32::MAX / 2;
+
 /// A segment that claims to belong to a token log.
 #[derive(Clone, Copy)]
 struct Found {
@@ -52,6 +55,7 @@ pub(super) fn open<F: Flash>(
         live: Vec::new(),
         head: None,
         unseen: false,
+        unsure: false,
         seq: found.first().map_or(0, |f| f.seq),
         commits: 0,
         stale: true,
@@ -156,7 +160,9 @@ fn begin<F: Flash>(store: &mut TokenStore<F>) -> Result<(), OpenError> {
     (store.entropy)(&mut id);
     store.log.set_store(id);
     store.window.clear();
-    store.seq = 0;
+    if store.seq > SEQ_MAX {
+        return Err(OpenError::Garbage);
+    }
     store.key = SealKey::random(&mut store.entropy);
     let wrapped = store.outer.wrap(&store.key, &wrap_data(&id), &mut store.entropy);
     store.commit(&[(STORE_KEY, Value::Sealed(&wrapped))], true).map_err(from_store)?;
