@@ -4,10 +4,10 @@
 //! A [`Panel`] is blocking, tiny and fallible. A [`PanelThread`] owns one: it opens it, hands it
 //! the newest screen, and opens it again when it has failed.
 
-#[cfg(any(feature = "bus", feature = "panel-framebuffer", feature = "panel-json"))]
 mod advice;
 #[cfg(feature = "bus")]
 pub mod bus;
+mod button;
 mod characters;
 #[cfg(feature = "panel-epaper")]
 mod epaper;
@@ -26,6 +26,8 @@ mod hardware;
 mod hd44780;
 #[cfg(feature = "panel-json")]
 mod json;
+#[cfg(feature = "bus")]
+mod lamp;
 #[cfg(feature = "panel-oled")]
 mod oled;
 mod pages;
@@ -43,6 +45,7 @@ use std::time::Duration;
 
 use crate::screen::Screen;
 
+pub use button::{Button, Key, Press};
 pub use characters::{Cells, Characters};
 #[cfg(feature = "panel-epaper")]
 pub use epaper::Epaper;
@@ -61,6 +64,8 @@ pub use hardware::{Hardware, Mount, SpiWires};
 pub use hd44780::Hd44780;
 #[cfg(feature = "panel-json")]
 pub use json::Json;
+#[cfg(feature = "bus")]
+pub use lamp::{Lamp, Light, light};
 #[cfg(feature = "panel-oled")]
 pub use oled::{Controller, Oled};
 pub use port::Port;
