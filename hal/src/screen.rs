@@ -17,7 +17,10 @@ mod layout;
 mod picture;
 #[cfg(feature = "pixels")]
 mod pixels;
+#[cfg(feature = "pixels")]
+mod print;
 mod qr;
+mod samples;
 mod text;
 mod words;
 
@@ -32,6 +35,7 @@ pub use picture::{Ink, Picture, Symbol};
 #[cfg(feature = "pixels")]
 pub use pixels::{Area, Bitmap};
 pub use qr::Qr;
+pub use samples::samples;
 #[cfg(feature = "panel-json")]
 pub(crate) use text::{address, code};
 

@@ -8,6 +8,8 @@ use embedded_graphics::draw_target::DrawTarget;
 use embedded_graphics::geometry::{OriginDimensions, Size};
 use embedded_graphics::pixelcolor::BinaryColor;
 
+use super::faces::Face;
+
 /// A picture of one bit a pixel; what is set is ink. Which of its two colours ink has, the panel says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bitmap {
@@ -81,6 +83,24 @@ impl Bitmap {
     /// of a controller whose memory is made of pages.
     pub fn page(&self, x: u16, y: u16) -> u8 {
         (0..8).fold(0, |byte, row| byte | u8::from(self.get(x, y.saturating_add(row))) << row)
+    }
+
+    /// Puts another picture into this one, each of its pixels `scale` wide and high, with its ink
+    /// and ground exchanged if `inverted`.
+    pub fn paste(&mut self, other: &Self, at: (u16, u16), scale: u16, inverted: bool) {
+        let place = |from: u16, index: u16| from.saturating_add(index.saturating_mul(scale));
+        for y in 0..other.height {
+            for x in 0..other.width {
+                let dot =
+                    Area { x: place(at.0, x), y: place(at.1, y), width: scale, height: scale };
+                self.fill(dot, other.get(x, y) != inverted);
+            }
+        }
+    }
+
+    /// Writes a line in small type (6x11 pixels a character) with its upper left corner there.
+    pub fn write(&mut self, text: &str, x: u16, y: u16) {
+        Face::SMALL.draw(text, x, y, self);
     }
 
     /// The whole picture.

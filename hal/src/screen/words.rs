@@ -133,25 +133,66 @@ impl Say {
             let known = self.0.own(&format!("{code}.{what}"));
             harmless(known.unwrap_or(given), most)
         };
-        let call = fault.support.phone.as_ref().map(|phone| {
-            let least = self.fill("support.short", &[("phone", "")]);
-            let room = SHORT.saturating_sub(width(&least) + 1 + width(&code));
-            self.fill("support.short", &[("phone", &harmless(phone, room))])
-        });
+        // A part of a telephone number helps nobody.
+        let phone = fault.support.phone.as_ref().map(|phone| harmless(phone, 40));
+        let with = |phone: String| {
+            let call = self.fill("support.short", &[("phone", &phone)]);
+            [spread(&call, &code), spread(&phone, &code), phone]
+        };
+        let mut ways = phone.into_iter().flat_map(with).filter(|way| width(way) <= SHORT);
+        let short = ways.next().unwrap_or_else(|| spread("", &code));
         let long = [
             own("advice", &fault.advice, LONGEST),
             self.contact(&fault.support),
             self.fill("fault.code", &[("code", &code)]),
         ];
-        Words {
-            title: own("title", &fault.title, SHORT),
-            ..self.of("fault", spread(&call.unwrap_or_default(), &code), long)
-        }
+        Words { title: own("title", &fault.title, SHORT), ..self.of("fault", short, long) }
     }
 
     fn contact(&self, support: &Support) -> String {
         let known = [&support.name, &support.phone, &support.url].into_iter().flatten();
         let all = known.map(|part| harmless(part, 100)).collect::<Vec<_>>().join(", ");
         if all.is_empty() { all } else { self.fill("support.long", &[("contact", &all)]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_telephone_number_is_whole_or_not_there() {
+        let short = |phone: &str, language: &str| {
+            let support = Support { phone: Some(phone.to_owned()), ..Support::default() };
+            let (code, title, advice) = ("E14".to_owned(), String::new(), String::new());
+            let fault = Fault { code, title, advice, support };
+            words(&Screen::Fault(fault), Language::of(language)).short
+        };
+        assert_eq!(short("555-010", "en"), "Call 555-010 E14");
+        assert_eq!(short("555-0100", "en"), "555-0100     E14");
+        assert_eq!(short("555-010", "de"), "Tel. 555-010 E14");
+        assert_eq!(short("+49 30 1234567", "en"), "+49 30 1234567");
+        assert_eq!(short("+49 (0) 30 1234567", "en"), "             E14");
+    }
+
+    #[test]
+    fn a_count_is_whole_or_in_millions() {
+        let short = |stored| words(&Screen::Offline { stored }, Language::ENGLISH).short;
+        let counts = [1284, 12_840, 128_400_000, u64::MAX].map(short);
+        assert_eq!(counts[..3], ["1284 saved", "12,840 saved", "128400000 saved"]);
+        assert!(!counts[3].contains("..."), "{}", counts[3]);
+    }
+
+    #[test]
+    fn a_fault_is_told_in_the_panel_s_language_by_its_code() {
+        let say = |code: &str, language: &str| {
+            let (title, advice) = ("Storage fault".to_owned(), "Check flash.".to_owned());
+            let support = Support::default();
+            let fault = Fault { code: code.to_owned(), title, advice, support };
+            words(&Screen::Fault(fault), Language::of(language)).title
+        };
+        assert_eq!(say("E14", "en"), "Storage fault");
+        assert_eq!(say("E14", "de"), "Speicherfehler");
+        assert_eq!(say("E99", "de"), "Storage fault", "a fault that is newer than the texts");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signpost_hal::screen::{Day, Fault, Screen, SignIn, Start, Support};
+use signpost_hal::screen::{Screen, SignIn, samples};
 
 /// When all samples are shown, since the board started.
 pub(crate) const NOW: Duration = Duration::from_secs(100);
@@ -27,54 +27,7 @@ pub(crate) fn keycloak() -> Screen {
 }
 
 pub(crate) fn every_screen() -> Vec<(&'static str, Screen)> {
-    let support = Support {
-        name: Some("ACME Helpdesk".to_owned()),
-        phone: Some("555-0100".to_owned()),
-        url: Some("help.acme.example".to_owned()),
-    };
-    let fault = |support| {
-        Screen::Fault(Fault {
-            code: "E7".to_owned(),
-            title: "Storage fault".to_owned(),
-            advice: "The memory card no longer takes what is written. Replace it; the sign-in is kept until the device is switched off.".to_owned(),
-            support,
-        })
-    };
-    let reason = "The sign-in service says that the password was changed.".to_owned();
-    vec![
-        (
-            "starting",
-            Screen::Starting { version: "1.2".to_owned(), device: "greenhouse-4F2A".to_owned() },
-        ),
-        ("no network", Screen::NoNetwork),
-        ("portal", Screen::Portal),
-        ("clock wrong", Screen::ClockWrong),
-        ("sign in, plain address", microsoft()),
-        ("sign in, complete address", keycloak()),
-        ("renewing", Screen::Renewing),
-        ("saving", Screen::Saving),
-        ("signed in", Screen::SignedIn { account: Some("Anna / ACME".to_owned()) }),
-        ("signed in, account not shown", Screen::SignedIn { account: None }),
-        ("online", Screen::Online),
-        ("offline", Screen::Offline { stored: 1284 }),
-        ("offline, one", Screen::Offline { stored: 1 }),
-        ("waiting, button", Screen::Waiting { start: Start::Button }),
-        ("waiting, no button", Screen::Waiting { start: Start::Replug }),
-        ("waiting, shell", Screen::Waiting { start: Start::Command }),
-        ("sign in again", Screen::SignInAgain { reason, start: Start::Button }),
-        ("expiring", Screen::Expiring { by: Day { month: 3, day: 14 }, start: Start::Button }),
-        ("denied", Screen::Denied { start: Start::Button }),
-        ("wrong account", Screen::WrongAccount { hint: Some("A…@acme".to_owned()) }),
-        ("wrong account, no hint", Screen::WrongAccount { hint: None }),
-        ("blocked", Screen::Blocked),
-        ("reset, held", Screen::ResetIn { seconds: 9 }),
-        ("reset, confirm", Screen::ResetConfirm),
-        ("reset done, revocation pending", Screen::ResetDone { revocation_pending: true }),
-        ("reset done", Screen::ResetDone { revocation_pending: false }),
-        ("fault", fault(support)),
-        ("fault, no support", fault(Support::default())),
-        ("panel test", Screen::Test),
-    ]
+    samples(NOW)
 }
 
 /// Verification addresses as servers of the field hand them out, plain and complete, and made-up
