@@ -41,6 +41,8 @@ impl Bytes {
 struct Reader {
     chip: Chip,
     bytes: Bytes,
+    /// The part that is being programmed, in one call or several: where it begins, its bytes.
+    part: (u32, Vec<u8>),
     /// Payload of the unit that is being written.
     unit: Vec<u8>,
     /// Where others see the bytes; none from when something did not look like the format.
@@ -48,14 +50,22 @@ struct Reader {
 }
 
 impl Reader {
-    fn follow(&mut self, at: u32, mut bytes: &[u8]) -> Option<()> {
-        if at.is_multiple_of(SECTOR) {
-            bytes = bytes.get(HEADER..)?;
-            self.bytes.headers += HEADER as u64;
+    fn follow(&mut self, at: u32, more: &[u8]) -> Option<()> {
+        let (start, mut held) = std::mem::take(&mut self.part);
+        let start = if held.is_empty() { at } else { start };
+        if start as usize + held.len() != at as usize {
+            return None;
         }
+        held.extend(more);
+        let header = if start.is_multiple_of(SECTOR) { HEADER } else { 0 };
+        let bytes = held.get(header..)?;
         let word = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
         let (len, first, last) = (word as usize & 0xFFFF, word >> 16 & 1 == 1, word >> 17 & 1 == 1);
-        let payload = bytes.get(PART..PART + len)?;
+        let Some(payload) = bytes.get(PART..PART + len) else {
+            self.part = (start, held);
+            return Some(());
+        };
+        self.bytes.headers += header as u64;
         self.bytes.parts += PART as u64;
         self.bytes.padding += (bytes.len() - PART - len) as u64;
         if first {
@@ -121,6 +131,7 @@ pub(crate) fn section(scale: &Scale) -> Outcome<Section> {
     let reader = Reader {
         chip: chip.clone(),
         bytes: Bytes::default(),
+        part: (0, Vec::new()),
         unit: Vec::new(),
         shown: shown.clone(),
     };
