@@ -84,10 +84,6 @@ impl Glass for Framebuffer {
         }
         Ok(())
     }
-
-    fn finish(&mut self, _whole: bool) -> Result<(), PanelError> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -114,10 +114,6 @@ where
             places.map(|(x, y)| if picture.get(x, y) { Rgb565::BLACK } else { Rgb565::WHITE });
         display.set_pixels(area.x, area.y, right, bottom, colours).map_err(PanelError::of_bus)
     }
-
-    fn finish(&mut self, _whole: bool) -> Result<(), PanelError> {
-        Ok(())
-    }
 }
 
 /// The four-wire interface. mipidsi's own borrows its buffer.

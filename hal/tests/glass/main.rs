@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "the stages of a test fail like the test")]
 
 mod lcd;
+mod new_panel;
+mod pcd8544;
 mod pixels;
 mod stage;
 mod threads;
