@@ -8,6 +8,8 @@ mod advice;
 #[cfg(feature = "bus")]
 pub mod bus;
 mod button;
+#[cfg(feature = "bus")]
+mod buzzer;
 mod characters;
 #[cfg(feature = "panel-epaper")]
 mod epaper;
@@ -46,6 +48,8 @@ use std::time::Duration;
 use crate::screen::Screen;
 
 pub use button::{Button, Key, Press};
+#[cfg(feature = "bus")]
+pub use buzzer::{Buzzer, LastPress, chirps};
 pub use characters::{Cells, Characters};
 #[cfg(feature = "panel-epaper")]
 pub use epaper::Epaper;
