@@ -251,13 +251,17 @@ impl Sheet {
         let largest = Face::fitting(columns, 3, area.width, area.height).max(self.least());
         // A QR code that is there says the address, which may then be small.
         let bodies = largest.down_to(self.least());
-        let mut bodies = bodies.filter(|body| body.columns(area.width) >= columns_at_least);
+        let bodies = bodies.filter(|body| body.columns(area.width) >= columns_at_least);
         let set = |form| Stack::new(texts, area, form);
         if !paged {
-            let whole = |body, titled| {
-                set(Form { body, titled, rows: None, time_is_a_page: false, size: Type::Large })
+            let whole = |body, titled, size| {
+                set(Form { body, titled, rows: None, time_is_a_page: false, size })
             };
-            return bodies.find_map(|body| whole(body, true).or_else(|| whole(body, false)));
+            let of_size = |size| {
+                let mut bodies = bodies.clone();
+                bodies.find_map(|body| whole(body, true, size).or_else(|| whole(body, false, size)))
+            };
+            return of_size(Type::OneLine).or_else(|| of_size(Type::Large));
         }
         let body = bodies.last()?;
         // Two lines hold a name and a path; on the lowest panels one line is all there is. A code
@@ -327,7 +331,9 @@ struct Texts {
 /// How a code may be set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Type {
-    /// Larger than all else.
+    /// Larger than all else, on one line.
+    OneLine,
+    /// Larger than all else, on two lines if it must.
     Large,
     Any,
 }
@@ -438,12 +444,16 @@ fn code_in(code: &str, body: Face, size: Type, room: (u16, u16)) -> Option<(Face
         let taken = u16::try_from(lines.len()).ok()?.checked_mul(face.height())?;
         (columns > 0 && lines.len() <= most && taken <= height).then_some((face, lines))
     };
-    let mut large = [1, 2].into_iter();
+    let most = if size == Type::OneLine { 1 } else { 2 };
+    let mut large = 1..=most;
     let found = large
         .find_map(|most| largest.down_to(wanted.min(largest)).find_map(|face| broken(face, most)));
     // A long code in a narrow place: whatever its width allows, but never for want of height alone.
-    let may_be_small =
-        size == Type::Any || break_code(code, wanted.columns(width).max(1)).len() > 2;
+    let may_be_small = match size {
+        Type::OneLine => false,
+        Type::Large => break_code(code, wanted.columns(width).max(1)).len() > 2,
+        Type::Any => true,
+    };
     found.or_else(|| {
         let mut smaller = wanted.down_to(body.min(wanted)).filter(|_| may_be_small);
         smaller.find_map(|face| broken(face, CODE_LINES))

@@ -43,7 +43,7 @@ impl Face {
     pub(super) const BOLD: Self = Self(3);
 
     /// Every size from `self` down to `least`.
-    pub(super) fn down_to(self, least: Self) -> impl Iterator<Item = Self> {
+    pub(super) fn down_to(self, least: Self) -> impl Iterator<Item = Self> + Clone {
         (least.0..=self.0).rev().map(Self)
     }
 

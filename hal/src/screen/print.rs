@@ -16,7 +16,8 @@ impl Frame {
         let (width, height) = (columns.saturating_mul(CELL.0), rows.saturating_mul(CELL.1));
         let mut bitmap = Bitmap::new(width, height);
         let lines = u16::try_from(self.lines.len()).unwrap_or(u16::MAX);
-        let (mut left, mut top) = (0, 0);
+        // Small displays have no room for a margin.
+        let (mut left, mut top) = (if columns > 40 { MARGIN } else { 0 }, 0);
         if let Some(placed) = &self.qr {
             let size = u16::try_from(placed.size()).unwrap_or(0);
             let edge = CELL.0;
@@ -34,7 +35,7 @@ impl Frame {
             }
             match placed.place {
                 Place::Beside => {
-                    left = MARGIN + size;
+                    left = 2 * MARGIN + size;
                     top = size.div_ceil(2).saturating_sub(lines) / 2;
                 }
                 Place::Under => top = size.div_ceil(2),
