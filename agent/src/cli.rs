@@ -10,6 +10,8 @@ mod config;
 mod credential;
 mod exit;
 mod output;
+#[cfg(feature = "preview")]
+mod preview;
 mod probe;
 mod sign_in;
 mod status;
@@ -60,6 +62,9 @@ enum Command {
     SignOut,
     /// Look for what keeps the device from working, and say what to do
     Check(check::Arguments),
+    /// Show what a panel would show, without the hardware
+    #[cfg(feature = "preview")]
+    Preview(preview::Arguments),
     /// Check, show and explain the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -92,6 +97,8 @@ impl Command {
             Self::SignIn(arguments) => sign_in::run(options, &arguments),
             Self::SignOut => sign_in::sign_out(options),
             Self::Check(arguments) => check::run(options, &arguments),
+            #[cfg(feature = "preview")]
+            Self::Preview(arguments) => preview::run(&arguments),
             Self::Config(command) => config::run(options, &command),
         }
     }
@@ -101,6 +108,8 @@ impl Command {
             Self::Status(arguments) => arguments.json,
             Self::Token(arguments) => arguments.json,
             Self::Check(arguments) => arguments.json,
+            #[cfg(feature = "preview")]
+            Self::Preview(_) => false,
             Self::Run | Self::SignIn(_) | Self::SignOut | Self::Config(_) => false,
         }
     }
