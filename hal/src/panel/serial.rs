@@ -7,7 +7,7 @@ use std::time::Duration;
 use embedded_io::{Read as _, Write};
 
 use super::{Panel, PanelError, Port, io_error};
-use crate::screen::{Screen, Surface, layout};
+use crate::screen::{Language, Screen, Surface, layout_in};
 
 /// A serial console. Nothing written to it can be taken back.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Serial<W> {
     /// Where Enter may be pressed.
     keys: Option<Port>,
     shown: Option<(Screen, Duration)>,
+    language: Language,
 }
 
 impl Serial<Port> {
@@ -33,7 +34,13 @@ impl Serial<Port> {
 impl<W: Write> Serial<W> {
     /// Writes to `out`, and listens to nobody.
     pub fn new(out: W) -> Self {
-        Self { out, keys: None, shown: None }
+        Self { out, keys: None, shown: None, language: Language::ENGLISH }
+    }
+
+    /// The same in another language than English.
+    #[must_use]
+    pub fn in_language(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     /// Whether Enter was pressed since the last call.
@@ -49,7 +56,7 @@ impl<W: Write> Serial<W> {
 impl<W: Write + Send> Panel for Serial<W> {
     fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
         let asked = self.asked()?;
-        let frame = layout(screen, Surface::Serial, 0, now);
+        let frame = layout_in(self.language, screen, Surface::Serial, 0, now);
         let due = match &self.shown {
             Some((shown, at)) if screen.is_update_of(shown) => {
                 frame.redraw_after.map(|after| at.saturating_add(after).saturating_sub(now))

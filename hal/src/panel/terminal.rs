@@ -32,6 +32,7 @@ pub struct Terminal<W> {
     size: Box<dyn FnMut() -> Option<(u16, u16)> + Send>,
     pinned: Option<Pinned>,
     printed: Option<Screen>,
+    language: Language,
 }
 
 /// What stands in the top rows.
@@ -58,7 +59,14 @@ impl Terminal<Port> {
 impl<W: Write> Terminal<W> {
     /// A terminal that `out` leads to; `size` tells its columns and rows, if they are known.
     pub fn new(out: W, size: impl FnMut() -> Option<(u16, u16)> + Send + 'static) -> Self {
-        Self { out, size: Box::new(size), pinned: None, printed: None }
+        let (size, language) = (Box::new(size), Language::ENGLISH);
+        Self { out, size, pinned: None, printed: None, language }
+    }
+
+    /// The same in another language than English.
+    #[must_use]
+    pub fn in_language(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     fn write(&mut self, text: &str) -> Result<(), PanelError> {
@@ -118,7 +126,7 @@ impl<W: Write + Send> Panel for Terminal<W> {
         let known = self.pinned.as_ref().filter(|old| old.size == size);
         let known = known.and_then(|old| old.qr.as_ref()).filter(|(of, _)| of == screen);
         let known = known.map(|(_, placed)| placed.clone());
-        let frame = layout_with(known, Language::ENGLISH, screen, surface, 0, now);
+        let frame = layout_with(known, self.language, screen, surface, 0, now);
         let rows = rows(&frame);
         if screen.is_private() {
             self.printed = None;

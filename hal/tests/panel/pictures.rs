@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use signpost_hal::panel::{Panel as _, Serial};
-use signpost_hal::screen::{Screen, Surface, layout};
+use signpost_hal::screen::{Language, Screen, Surface, layout};
 
 use crate::emulated::Emulated;
 use crate::golden::{compare, compare_text};
@@ -52,6 +52,18 @@ fn every_screen_on_16x2_and_20x4_characters() {
     for (file, columns, rows) in [("16x2.txt", 16, 2), ("20x4.txt", 20, 4)] {
         compare(file, every_screen(), |screen| on_characters(screen, columns, rows));
     }
+}
+
+#[test]
+fn a_terminal_and_a_serial_line_speak_the_language_they_were_told() {
+    let language = Language::of("de");
+    let terminal = Emulated::new(80, 24);
+    terminal.panel().in_language(language).show(&microsoft(), NOW).unwrap();
+    let mut written = Vec::new();
+    Serial::new(&mut written).in_language(language).show(&Screen::NoNetwork, NOW).unwrap();
+    let text = terminal.text();
+    assert!(text.contains("Gerät anmelden") && text.contains("Wartet auf Sie: noch 14:32"));
+    assert!(String::from_utf8(written).unwrap().contains("KEIN NETZ"));
 }
 
 #[test]
