@@ -14,6 +14,7 @@ mod output;
 mod preview;
 mod probe;
 mod sign_in;
+mod sign_out;
 mod status;
 mod token;
 
@@ -60,6 +61,8 @@ enum Command {
     SignIn(sign_in::Arguments),
     /// Forget the user and have the sign-in revoked
     SignOut,
+    /// Forget the user and wipe everything that the device keeps
+    Reset(sign_out::ResetArguments),
     /// Look for what keeps the device from working, and say what to do
     Check(check::Arguments),
     /// Show what a panel would show, without the hardware
@@ -95,7 +98,8 @@ impl Command {
             Self::Status(arguments) => status::run(options, &arguments),
             Self::Token(arguments) => token::run(options, &arguments),
             Self::SignIn(arguments) => sign_in::run(options, &arguments),
-            Self::SignOut => sign_in::sign_out(options),
+            Self::SignOut => sign_out::sign_out(options),
+            Self::Reset(arguments) => sign_out::reset(options, &arguments),
             Self::Check(arguments) => check::run(options, &arguments),
             #[cfg(feature = "preview")]
             Self::Preview(arguments) => preview::run(&arguments),
@@ -110,7 +114,7 @@ impl Command {
             Self::Check(arguments) => arguments.json,
             #[cfg(feature = "preview")]
             Self::Preview(_) => false,
-            Self::Run | Self::SignIn(_) | Self::SignOut | Self::Config(_) => false,
+            Self::Run | Self::SignIn(_) | Self::SignOut | Self::Reset(_) | Self::Config(_) => false,
         }
     }
 }

@@ -26,6 +26,7 @@ mod files;
 mod issuer;
 mod layers;
 mod owner;
+mod panel;
 mod problem;
 mod reading;
 mod resolve;
@@ -35,19 +36,19 @@ mod unit;
 mod value;
 
 pub use access::{
-    AccountName, Broker, Control, Device, DeviceId, Language, Metrics, Network, Peer, Rule,
-    ShowAccount, Uid,
+    AccountName, Broker, Control, Device, DeviceId, Language, Metrics, Network, Peer, Pins,
+    PowerCycles, Rule, ShowAccount, Uid,
 };
-pub use board::{
-    Baud, Bus, Button, Cells, Degrees, Driver, I2cAddress, Idle, KeyCode, Line, Output, Panel,
-    PanelKind, Pixels, Quiet, Support, TimeOfDay, Wiring,
-};
+pub use board::{Button, KeyCode, Output, Quiet, Support, TimeOfDay};
 pub use issuer::{
     AuthMethod, ClientAuth, ClientId, Endpoints, Issuer, Parameter, Profile, Resource, Scope,
     SecretFile, Tenant,
 };
 pub use layers::Sources;
 pub use owner::Owner;
+pub use panel::{
+    Baud, Cells, Degrees, Driver, Hertz, I2cAddress, Idle, Offset, Panel, PanelKind, Pixels,
+};
 pub use problem::{ConfigError, Place, Problem, Weight};
 pub use resolve::Config;
 pub use storage::{

@@ -6,6 +6,7 @@
 
 mod intake;
 mod look;
+mod person;
 mod waiters;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     storage::Opened,
 };
 use intake::Intake;
+use person::Person;
 use signpost_core::{
     delivery::{Action, Delivery, DeliveryConfig},
     fault::{Fault, Faults},
@@ -22,10 +24,13 @@ use signpost_core::{
     session::{
         Ending, Event, PendingSignIn, Persist, Session, SessionConfig, Stored, TokenAnswer, Wake,
     },
-    time::{Boot, Now},
+    time::{Boot, Now, Wall},
 };
 use signpost_hal::screen::{Screen, Start, Support};
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use waiters::Waiters;
 
 /// When the destruction of a key that flash refused is tried again.
@@ -46,6 +51,8 @@ pub struct DriverConfig {
     pub support: Support,
     /// How much of an account's name panels show.
     pub show_account: crate::config::ShowAccount,
+    /// Whether five power cycles in a row sign out, for want of a button.
+    pub power_cycles: bool,
 }
 
 /// See the module.
@@ -57,13 +64,18 @@ pub struct Driver {
     delivery: Option<Delivery>,
     intake: Intake,
     waiters: Waiters,
+    person: Person,
     faults: Faults,
+    /// What more is known of a fault: the panel, the file.
+    details: BTreeMap<Fault, String>,
     stock: Stock,
     stocked_since: Option<Boot>,
     owner: OwnerId,
     /// Whose key is being destroyed.
     forgetting: Option<OwnerId>,
-    /// Not before this instant is it tried again.
+    /// Everything is being wiped.
+    wiping: bool,
+    /// Not before this instant is either tried again.
     forget_at: Boot,
     last_exchange: u64,
     shown: Option<Screen>,
@@ -95,10 +107,13 @@ impl Driver {
             session,
             intake: Intake::default(),
             waiters: Waiters::default(),
+            person: Person::default(),
             faults: Faults::default(),
+            details: BTreeMap::new(),
             stock: Stock::default(),
             stocked_since: None,
             forgetting: None,
+            wiping: false,
             forget_at: Boot::default(),
             last_exchange: 0,
             shown: None,
@@ -108,6 +123,7 @@ impl Driver {
             now,
         };
         driver.stocked(opened.stock);
+        driver.count_start(opened.starts);
         driver.pump(now);
         driver
     }
@@ -120,12 +136,15 @@ impl Driver {
             Complete::Storage(done) => self.stored(done),
             Complete::Call(caller, call) => self.called(caller, call),
             Complete::Gone(caller) => self.waiters.gone(caller),
+            Complete::Pressed(press) => self.pressed(press),
         }
         self.pump(now);
     }
 
     /// Time has passed.
     pub fn timeout(&mut self, now: Now) {
+        self.now = now;
+        self.person_left();
         self.session.handle_timeout(now);
         self.pump(now);
     }
@@ -133,7 +152,16 @@ impl Driver {
     /// A fault outside the machines came up, or is gone: a panel, a store set aside,
     /// configuration.
     pub fn fault(&mut self, fault: Fault, up: bool, now: Now) {
+        self.fault_with(fault, up, None, now);
+    }
+
+    /// The same with what more is known of it, in a line for whoever mends it.
+    pub fn fault_with(&mut self, fault: Fault, up: bool, detail: Option<String>, now: Now) {
         self.now = now;
+        match detail.filter(|_| up) {
+            Some(detail) => self.details.insert(fault, detail),
+            None => self.details.remove(&fault),
+        };
         let (changed, event) = if up {
             (self.faults.raise(fault, now.boot), Event::FaultRaised(fault))
         } else {
@@ -143,6 +171,12 @@ impl Driver {
             self.journal(Entry::Session(event));
         }
         self.pump(now);
+    }
+
+    /// The date, if the wall clock is usable.
+    #[must_use]
+    pub fn usable_wall(&self, now: Now) -> Option<Wall> {
+        self.session.usable_wall(now)
     }
 
     /// The next thing to do; call until `None` after every other call.
@@ -155,12 +189,11 @@ impl Driver {
     pub fn wake(&self) -> Option<(Boot, Wake)> {
         let delivery = self.delivery.as_ref().filter(|_| self.may_send());
         let delivery = delivery.and_then(|delivery| delivery.poll_wake(self.owner));
-        let forgets = self.session.is_saved()
-            && self.session.forgetting().is_some()
-            && self.forgetting.is_none();
+        let forgets = self.session.is_saved() && self.has_to_forget();
         let others = [
             (delivery, Wake::Delivery),
             (self.waiters.wake(), Wake::Caller),
+            (self.person.wake(), Wake::Notice),
             (forgets.then_some(self.forget_at), Wake::Save),
         ];
         let others = others.into_iter().filter_map(|(at, why)| Some((at?, why)));
@@ -223,6 +256,33 @@ impl Driver {
                 }
                 self.storage_fault(result.is_err());
             }
+            JobResult::Wiped(result) => {
+                self.wiping = false;
+                self.storage_fault(result.is_err());
+                match result {
+                    Ok(device_id) => {
+                        self.device_id = device_id;
+                        self.session.handle_wiped(self.now);
+                        self.restart_delivery();
+                        self.show_reset_done();
+                    }
+                    Err(_) => self.forget_at = self.now.boot + FORGET_AGAIN,
+                }
+            }
+            // The next start counts one less.
+            JobResult::Starts(_) => {}
+        }
+    }
+
+    /// Whatever was on its way belongs to queues that are no more.
+    fn restart_delivery(&mut self) {
+        self.last_exchange += 1;
+        let seed = self.now.boot.since_boot().subsec_nanos();
+        let config = self.config.delivery.clone();
+        self.delivery = config.map(|config| Delivery::new(config, seed.into()));
+        let queues = self.stock.queues.iter().map(|(queue, ..)| *queue);
+        if let Some(delivery) = &mut self.delivery {
+            delivery.handle_stock(queues);
         }
     }
 
@@ -268,6 +328,14 @@ impl Driver {
             Call::SignOut => {
                 self.session.sign_out(self.now);
                 self.waiters.wait_for_save(caller);
+            }
+            Call::Reset => {
+                self.session.reset(self.now);
+                self.waiters.wait_for_save(caller);
+            }
+            Call::TestPanels => {
+                self.show_test();
+                self.answer(caller, Answer::Done);
             }
             Call::Accept { signal, body } => {
                 let refused = if body.len() > self.stock.max_body {
@@ -329,7 +397,7 @@ impl Driver {
     }
 
     fn next_action(&mut self) -> Option<Action> {
-        if !self.may_send() {
+        if !self.may_send() || self.wiping {
             return None;
         }
         let (session, now) = (&mut self.session, self.now);
@@ -383,7 +451,14 @@ impl Driver {
 
     /// Whether flash knows all that the session knows, and has forgotten whom it forgot.
     fn is_forgotten(&self) -> bool {
-        self.session.is_saved() && self.session.forgetting().is_none()
+        let session = &self.session;
+        session.is_saved() && session.forgetting().is_none() && !session.is_wiping()
+    }
+
+    /// Whether somebody is to be forgotten, and is not being so.
+    fn has_to_forget(&self) -> bool {
+        let waits = self.session.is_wiping() || self.session.forgetting().is_some();
+        waits && self.forgetting.is_none() && !self.wiping
     }
 
     fn start_jobs(&mut self) {
@@ -392,11 +467,20 @@ impl Driver {
         }
         // Once flash knows that they signed out: after a cut of power it goes on from there.
         let due = self.session.is_saved() && self.now.boot >= self.forget_at;
-        if let Some(owner) = self.session.forgetting().filter(|_| due && self.forgetting.is_none())
-        {
-            self.forgetting = Some(owner);
-            self.out.push_back(Submit::Storage(Job::Forget(owner, self.arrival())));
+        if !due || !self.has_to_forget() {
+            return;
         }
+        let at = self.arrival();
+        let job = if self.session.is_wiping() {
+            self.wiping = true;
+            Job::Wipe(at)
+        } else if let Some(owner) = self.session.forgetting() {
+            self.forgetting = Some(owner);
+            Job::Forget(owner, at)
+        } else {
+            return;
+        };
+        self.out.push_back(Submit::Storage(job));
     }
 
     fn show(&mut self) {

@@ -15,7 +15,7 @@ use signpost_core::{
     session::{AccessToken, Event, PendingSignIn, RequestId, SessionRecord, TokenKey},
     wire::Metadata,
 };
-use signpost_hal::screen::Screen;
+use signpost_hal::{panel::Press, screen::Screen};
 use std::time::Duration;
 
 /// Something that the driver wants done.
@@ -46,6 +46,8 @@ pub enum Complete {
     Call(CallerId, Call),
     /// A local program no longer waits for its answer.
     Gone(CallerId),
+    /// Somebody at the device asks for something by its button.
+    Pressed(Press),
 }
 
 /// Names one exchange.
@@ -80,6 +82,10 @@ pub enum Call {
     SignIn,
     /// Forget the user; answered when flash knows.
     SignOut,
+    /// Forget the user and wipe everything; answered when that is done.
+    Reset,
+    /// Show a picture to test panels with, for a while.
+    TestPanels,
     /// Take in telemetry; answered when it is durable.
     Accept {
         /// What it is.
@@ -153,6 +159,20 @@ pub enum Job {
     /// Destroy an owner's key, and with it what waits in their queues; superseded tokens go, too.
     /// What was lost with it is reported in the device's own name.
     Forget(OwnerId, crate::records::Arrival),
+    /// Destroy every key, and with them all that waits; forget the issuer's metadata and, unless it
+    /// is configured, the device's id. What was lost is reported in the new device's name.
+    Wipe(crate::records::Arrival),
+    /// Keep how many times in a row the device was switched off soon after its start.
+    SaveStarts(Starts),
+}
+
+/// How many times in a row the device was switched off soon after its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    /// This start included.
+    pub count: u8,
+    /// The run of the board that was counted last.
+    pub boot_id: [u8; 16],
 }
 
 impl Job {
@@ -189,6 +209,10 @@ pub enum JobResult {
     Settled(Result<(), StorageTrouble>),
     /// Key and queues are gone: how many records were lost with them.
     Forgotten(Result<u64, StorageTrouble>),
+    /// Everything is gone; the device's id from now on.
+    Wiped(Result<String, StorageTrouble>),
+    /// The count is kept, or not.
+    Starts(Result<(), StorageTrouble>),
 }
 
 /// Why flash did not do it.

@@ -75,6 +75,7 @@ mod session {
     pub(super) const SEEN: u16 = 1;
     pub(super) const REVOCATIONS: u16 = 2;
     pub(super) const FORGETTING: u16 = 3;
+    pub(super) const WIPING: u16 = 4;
     pub(super) const OWNER: u16 = 10;
     pub(super) const SUBJECT: u16 = 11;
     pub(super) const NAME: u16 = 12;
@@ -155,6 +156,7 @@ pub(crate) fn set_session(fields: &mut Fields, record: &SessionRecord) -> Result
     fields.set(session::REVOCATIONS, &revocations)?;
     let forgetting: Vec<[u8; 16]> = record.forgetting.iter().map(|owner| owner.0).collect();
     fields.set(session::FORGETTING, &forgetting)?;
+    set_or_remove(fields, session::WIPING, record.wiping.then_some(true))?;
     let owner = record.grant.as_ref().map(|grant| grant.account.id.0);
     if owner.is_none() || fields.get(session::OWNER)? != owner {
         let of_grant: Vec<u16> = fields.tags().filter(|tag| session::is_of_grant(*tag)).collect();
@@ -197,6 +199,7 @@ pub(crate) fn session_of(fields: &Fields) -> Result<SessionRecord, FieldError> {
         grant: grant_of(fields)?,
         revocations: revocations.collect(),
         forgetting: forgetting.into_iter().map(OwnerId).collect(),
+        wiping: fields.get(session::WIPING)?.unwrap_or_default(),
         seen: date(fields, session::SEEN)?,
     })
 }
@@ -304,6 +307,7 @@ mod tests {
             grant: Some(grant()),
             revocations: vec![Revocation { token: Secret::new("old"), endpoint: None, tries: 2 }],
             forgetting: vec![OwnerId([9; 16])],
+            wiping: true,
             seen: Some(Wall::new(Duration::from_secs(1_800_000_001))),
         }
     }

@@ -10,7 +10,7 @@ mod identity;
 mod intake;
 pub mod journal;
 mod keys;
-mod panels;
+pub(crate) mod panels;
 pub mod run;
 mod runtime;
 pub mod sockets;

@@ -122,6 +122,8 @@ pub struct Fault {
     pub title: &'static str,
     /// What to do.
     pub advice: &'static str,
+    /// What more is known: which panel, and why.
+    pub detail: Option<String>,
     /// When it came up.
     pub since: Option<String>,
 }

@@ -5,7 +5,7 @@
 //! the queues), and knows how the agent's records look as bytes.
 
 use crate::{
-    ports::{Done, Job, JobResult, Stock, StorageTrouble},
+    ports::{Done, Job, JobResult, Starts, Stock, StorageTrouble},
     records::{self, Arrival, Envelope, OwnerKey},
     reports,
 };
@@ -27,11 +27,15 @@ const DEVICE: u8 = 1;
 const SESSION: u8 = 2;
 const METADATA: u8 = 3;
 const OWNERS: u8 = 4;
+const STARTS: u8 = 5;
 
 /// The one field of the records under [`DEVICE`] and [`OWNERS`].
 const ID: u16 = 1;
 const KEYS: u16 = 1;
 const SPOOL_ID: u16 = 2;
+/// Fields of the record under [`STARTS`].
+const COUNT: u16 = 1;
+const BOOT_ID: u16 = 2;
 
 /// Token store and spool, and the keys of the spool's owners.
 pub struct Storage<F> {
@@ -44,8 +48,15 @@ pub struct Storage<F> {
     owners: Vec<OwnerKey>,
     /// Their record as it is kept. Only [`KEYS`] may hold keys: it is what a sign-out rewrites.
     owners_record: Fields,
+    device_id: DeviceId,
     written: u64,
     binding: usize,
+}
+
+/// Where the device's id comes from.
+enum DeviceId {
+    Configured(String),
+    Drawn,
 }
 
 /// What flash held at the start.
@@ -59,6 +70,8 @@ pub struct Opened {
     pub device_id: String,
     /// What waits.
     pub stock: Stock,
+    /// How often in a row the device was switched off soon after its start.
+    pub starts: Starts,
     /// Something that was kept could not be read.
     pub damaged: bool,
 }
@@ -97,17 +110,18 @@ impl<F: Flash> Storage<F> {
             metadata: Fields::new(),
             owners: Vec::new(),
             owners_record: Fields::new(),
+            device_id: device_id.map_or(DeviceId::Drawn, |id| DeviceId::Configured(id.to_owned())),
             written: 0,
             binding: found.binding,
         };
         // The token store is the first to be made: beside a spool it is not new, it was emptied.
         let emptied = found.fresh && !beside.fresh;
         let damaged = emptied || found.lost > 0 || !found.damaged.is_empty();
-        let opened = storage.load(device_id, damaged)?;
+        let opened = storage.load(damaged)?;
         Ok((storage, opened))
     }
 
-    fn load(&mut self, device_id: Option<&str>, damaged: bool) -> Result<Opened, OpenTrouble> {
+    fn load(&mut self, damaged: bool) -> Result<Opened, OpenTrouble> {
         let mut damaged = damaged;
         let mut read = |key| {
             let value = self.tokens.get(key);
@@ -125,6 +139,7 @@ impl<F: Flash> Storage<F> {
         };
         let (device, session, metadata, owners) =
             (read(DEVICE)?, read(SESSION)?, read(METADATA)?, read(OWNERS)?);
+        let starts = read(STARTS)?.as_ref().map(starts_of);
         let record = session.as_ref().map(records::session_of);
         damaged |= matches!(record, Some(Err(_)));
         let kept = owners.as_ref().and_then(|fields| {
@@ -144,9 +159,10 @@ impl<F: Flash> Storage<F> {
         }
         let device = device.unwrap_or_default();
         let kept = device.get::<String>(ID).ok().flatten();
-        let device_id = match device_id.map(str::to_owned).or(kept) {
-            Some(id) => id,
-            None => self
+        let device_id = match (&self.device_id, kept) {
+            (DeviceId::Configured(id), _) => id.clone(),
+            (DeviceId::Drawn, Some(id)) => id,
+            (DeviceId::Drawn, None) => self
                 .draw_device_id(device)
                 .map_err(|trouble| OpenTrouble::Tokens(trouble.into()))?,
         };
@@ -155,6 +171,7 @@ impl<F: Flash> Storage<F> {
             metadata: opened_metadata,
             device_id,
             stock: self.stock(),
+            starts: starts.unwrap_or_default(),
             damaged,
         })
     }
@@ -220,6 +237,10 @@ impl<F: Flash> Storage<F> {
             }
             Job::Forget(owner, at) => {
                 JobResult::Forgotten(self.forget(owner, at).map_err(Into::into))
+            }
+            Job::Wipe(at) => JobResult::Wiped(self.wipe(at).map_err(Into::into)),
+            Job::SaveStarts(starts) => {
+                JobResult::Starts(self.save_starts(starts).map_err(Into::into))
             }
         };
         Done { result, stock: self.stock(), written: self.written }
@@ -412,6 +433,41 @@ impl<F: Flash> Storage<F> {
         Ok(lost)
     }
 
+    /// Keys first, as [`forget`](Self::forget). May be begun again at any point.
+    fn wipe(&mut self, at: Arrival) -> Result<String, Unsaved> {
+        self.owners.clear();
+        self.owners_record = Fields::new();
+        self.save_owners()?;
+        for key in [METADATA, STARTS] {
+            self.tokens.remove(key).map_err(Unsaved::Store)?;
+        }
+        self.metadata = Fields::new();
+        let device_id = match &self.device_id {
+            DeviceId::Configured(id) => id.clone(),
+            DeviceId::Drawn => self.draw_device_id(Fields::new())?,
+        };
+        self.tokens.scrub().map_err(Unsaved::Store)?;
+        let lost = self.stock().queues;
+        self.spool.wipe().map_err(Unsaved::Store)?;
+        let report = |(queue, records, _): (Queue, u64, u64)| {
+            reports::dropped(records, signal_of(queue.stream), "reset", at)
+        };
+        let reports: Vec<Envelope> = lost.into_iter().map(report).collect();
+        if !reports.is_empty() {
+            let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
+            self.append(events, &reports)?;
+        }
+        Ok(device_id)
+    }
+
+    fn save_starts(&mut self, starts: Starts) -> Result<(), Unsaved> {
+        let fields = Fields::new().with(COUNT, &starts.count);
+        let fields = fields.and_then(|fields| fields.with(BOOT_ID, &starts.boot_id));
+        let bytes = fields.map_err(|_| Unsaved::Unwritable)?.to_bytes();
+        self.written += bytes.len() as u64;
+        self.tokens.put(STARTS, &bytes).map_err(Unsaved::Store)
+    }
+
     fn owner_key(&self, owner: OwnerId) -> Option<&OwnerKey> {
         self.owners.iter().find(|key| key.owner == owner.0)
     }
@@ -485,6 +541,12 @@ impl From<Unsaved> for OpenError {
             }
         }
     }
+}
+
+fn starts_of(fields: &Fields) -> Starts {
+    let count = fields.get(COUNT).ok().flatten();
+    let boot_id = fields.get(BOOT_ID).ok().flatten();
+    Starts { count: count.unwrap_or_default(), boot_id: boot_id.unwrap_or_default() }
 }
 
 fn frozen_up_to(cursor: &[u8]) -> Option<u64> {

@@ -105,6 +105,7 @@ fn record() -> SessionRecord {
             },
         ],
         forgetting: vec![OwnerId([9; 16])],
+        wiping: false,
         seen: wall(1_800_001_000),
     }
 }

@@ -17,12 +17,7 @@ mod epaper;
 mod framebuffer;
 #[cfg(feature = "pixels")]
 mod glass;
-#[cfg(any(
-    feature = "panel-epaper",
-    feature = "panel-hd44780",
-    feature = "panel-oled",
-    feature = "panel-tft"
-))]
+#[cfg(feature = "bus")]
 mod hardware;
 #[cfg(feature = "panel-hd44780")]
 mod hd44780;
@@ -45,9 +40,11 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use rustix::event::Timespec;
+
 use crate::screen::Screen;
 
-pub use button::{Button, Key, Press};
+pub use button::{Button, ButtonThread, Contact, Key, Press};
 #[cfg(feature = "bus")]
 pub use buzzer::{Buzzer, LastPress, chirps};
 pub use characters::{Cells, Characters};
@@ -56,14 +53,9 @@ pub use epaper::Epaper;
 #[cfg(feature = "panel-framebuffer")]
 pub use framebuffer::Framebuffer;
 #[cfg(feature = "pixels")]
-pub use glass::{Glass, Pixels, Turn};
-#[cfg(any(
-    feature = "panel-epaper",
-    feature = "panel-hd44780",
-    feature = "panel-oled",
-    feature = "panel-tft"
-))]
-pub use hardware::{Hardware, Mount, SpiWires};
+pub use glass::{Glass, Pixels};
+#[cfg(feature = "bus")]
+pub use hardware::{BUILT_IN, Controller, Hardware, Mount, SpiWires, TftGlass, Turn};
 #[cfg(feature = "panel-hd44780")]
 pub use hd44780::Hd44780;
 #[cfg(feature = "panel-json")]
@@ -71,16 +63,27 @@ pub use json::Json;
 #[cfg(feature = "bus")]
 pub use lamp::{Lamp, Light, light};
 #[cfg(feature = "panel-oled")]
-pub use oled::{Controller, Oled};
+pub use oled::Oled;
 pub use port::Port;
 pub use serial::Serial;
 pub use terminal::Terminal;
 #[cfg(feature = "panel-tft")]
-pub use tft::{St7735, St7789, Tft, TftGlass};
+pub use tft::{St7735, St7789, Tft};
 pub use thread::{Idle, PanelThread};
 
 /// How often a panel is set up anew: one that lost its power for a moment answers, and stays dark.
 const REFRESH: Duration = Duration::from_secs(45);
+
+/// Waits before something that failed is opened again: the first, and the most after doubling.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// `span` as the kernel takes it.
+fn timespec(span: Duration) -> Timespec {
+    Timespec {
+        tv_sec: span.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: span.subsec_nanos().into(),
+    }
+}
 
 /// Something that shows screens. May block; only its own thread waits for it.
 pub trait Panel: Send {

@@ -20,6 +20,7 @@
 //! assert!(!lcd.breaches().is_empty(), "an instruction so soon after power-on");
 //! ```
 
+mod board;
 #[cfg(feature = "pixels")]
 mod epaper;
 mod i2c;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use embedded_hal::delay::DelayNs;
 
+pub use board::{EmulatedBoard, EmulatedButton, EmulatedLamp, EmulatedLine, EmulatedSpi};
 #[cfg(feature = "pixels")]
 pub use epaper::EpaperPanel;
 pub use i2c::{I2cChip, I2cWire, NoAnswer};

@@ -286,9 +286,28 @@ impl World {
     /// Somebody signs the user out.
     pub fn sign_out(&mut self) {
         if self.device.driver.is_some() {
-            self.judge.sign_out();
+            self.expect_sign_out();
         }
         self.call(Asked::SignOut, Call::SignOut);
+    }
+
+    /// Somebody wipes the device.
+    pub fn reset(&mut self) {
+        if self.device.driver.is_some() {
+            self.expect_sign_out();
+        }
+        self.call(Asked::SignOut, Call::Reset);
+    }
+
+    /// Whether an agent runs.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.device.driver.is_some()
+    }
+
+    /// Whatever comes now signs the user out.
+    pub fn expect_sign_out(&mut self) {
+        self.judge.sign_out();
     }
 
     /// A program sends a record.
@@ -540,10 +559,12 @@ impl World {
             Happening::Clock(rtc) => self.set_clock(if begins { rtc } else { Rtc::Right }),
             Happening::Strike(moment, strike) if begins => self.strike(moment, strike),
             Happening::SignOut if begins => self.sign_out(),
+            Happening::Reset if begins => self.reset(),
             Happening::Visit(person) if begins => self.visit(person),
             Happening::SessionsEnded(person) if begins => self.issuer.end_sessions(person),
             Happening::Strike(..)
             | Happening::SignOut
+            | Happening::Reset
             | Happening::Visit(_)
             | Happening::SessionsEnded(_) => {}
         }

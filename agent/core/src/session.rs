@@ -360,6 +360,29 @@ impl Session {
         self.advance(now);
     }
 
+    /// Signs out, and has everything that the device keeps wiped; what is to be revoked waits for
+    /// the issuer.
+    pub fn reset(&mut self, now: Now) {
+        self.sign_out(now);
+        self.record.wiping = true;
+        self.saver.touch();
+        self.advance(now);
+    }
+
+    /// Whether everything is to be wiped; until [`Session::handle_wiped`].
+    #[must_use]
+    pub const fn is_wiping(&self) -> bool {
+        self.record.wiping
+    }
+
+    /// Everything is wiped, each owner's key and what waited for them included.
+    pub fn handle_wiped(&mut self, now: Now) {
+        self.record.wiping = false;
+        self.record.forgetting.clear();
+        self.saver.touch();
+        self.advance(now);
+    }
+
     /// The key of `owner` and what waited for them are destroyed.
     pub fn handle_forgotten(&mut self, owner: OwnerId, now: Now) {
         self.record.forgetting.retain(|forgotten| *forgotten != owner);

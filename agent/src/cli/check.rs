@@ -3,6 +3,8 @@
 //! The running agent is asked for what it knows; its stores are never opened here. Nothing goes
 //! out to the network without `--live`.
 
+mod panels;
+
 use std::fs;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
@@ -14,7 +16,8 @@ use serde_json::json;
 use super::exit::{Exit, Failure};
 use super::probe::{Probe, Verdict};
 use super::{Options, credential, output};
-use crate::config::{Driver, KeySource, Loaded};
+use crate::config::{KeySource, Loaded};
+use crate::shell::panels::counts_power_cycles;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,6 +27,9 @@ pub(super) struct Arguments {
     /// Ask the network as well
     #[arg(long)]
     live: bool,
+    /// Draw a test picture on every panel
+    #[arg(long)]
+    panels: bool,
 }
 
 pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -43,13 +49,14 @@ fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
     let loaded = options.load();
     let mut probes = vec![config(&loaded)];
     let Ok(loaded) = loaded else { return probes };
-    let (agent, known) = agent(options);
+    let (agent, known) = agent(options, arguments);
+    // An agent that runs has them, and may do what whoever asks may not.
+    let panels = if known.is_empty() { panels(&loaded, arguments) } else { unknown("panels") };
     probes.push(agent);
-    let own = [clock(), flash(&loaded), seal(&loaded), panels(&loaded), dns(&loaded, arguments)];
-    let silent = ["issuer", "telemetry"].map(|name| {
-        Probe::new(name, Verdict::Skipped, "the agent is not running, so it cannot be asked")
-    });
-    for probe in own.into_iter().chain(silent) {
+    let own = [clock(), flash(&loaded), seal(&loaded), dns(&loaded, arguments)];
+    let own = own.into_iter().chain(panels);
+    let silent = ["issuer", "telemetry"].into_iter().flat_map(unknown);
+    for probe in own.chain(silent) {
         // What the configuration lacks, no agent makes up for.
         let ours = matches!(probe.result, Verdict::Warning | Verdict::Failed);
         let of_agent = known.iter().find(|known| known.name == probe.name && !ours);
@@ -72,9 +79,26 @@ fn config(loaded: &Result<Loaded, Failure>) -> Probe {
     }
 }
 
+/// What only an agent knows.
+fn unknown(name: &str) -> Vec<Probe> {
+    vec![Probe::new(name, Verdict::Skipped, "the agent is not running, so it cannot be asked")]
+}
+
+/// One probe of all panels, or one of each that draws the test picture.
+fn panels(loaded: &Loaded, arguments: &Arguments) -> Vec<Probe> {
+    let reached = panels::reach(loaded);
+    let has_any = !loaded.config.panels.is_empty() || !loaded.config.lamps.is_empty();
+    if arguments.panels && has_any { panels::draw(&loaded.config) } else { vec![reached] }
+}
+
 /// The agent itself, and what it says of everything else.
-fn agent(options: &Options) -> (Probe, Vec<Probe>) {
-    let asked = options.control().and_then(|agent| agent.get("/v1/check")?.success());
+fn agent(options: &Options, arguments: &Arguments) -> (Probe, Vec<Probe>) {
+    let asked = options.control().and_then(|agent| {
+        if arguments.panels {
+            panels::draw_by_agent(&agent, arguments.json)?;
+        }
+        agent.get("/v1/check")?.success()
+    });
     match asked {
         Ok(found) => {
             let found = found["probes"].as_array().into_iter().flatten();
@@ -156,31 +180,6 @@ fn with_level(mut seal: Probe, loaded: &Loaded) -> Probe {
     seal
 }
 
-/// Touches none.
-fn panels(loaded: &Loaded) -> Probe {
-    let panels = &loaded.config.panels;
-    if panels.is_empty() {
-        return Probe::new("panels", Verdict::Warning, "nothing shows the code")
-            .advise("add [panel.NAME], or sign in with `signpost sign-in`");
-    }
-    for panel in panels {
-        match &panel.driver {
-            Driver::Serial { port, .. } if !port.as_path().exists() => {
-                let text =
-                    format!("panel.{}: there is no {}", panel.name, port.as_path().display());
-                return Probe::new("panels", Verdict::Failed, text)
-                    .advise("check its wiring, or name another port");
-            }
-            Driver::NotBuiltIn { .. } => {
-                let text = format!("panel.{}: this program cannot drive its kind", panel.name);
-                return Probe::new("panels", Verdict::Warning, text);
-            }
-            Driver::Terminal | Driver::Serial { .. } => {}
-        }
-    }
-    Probe::new("panels", Verdict::Skipped, "configured; the agent is not running to drive them")
-}
-
 fn dns(loaded: &Loaded, arguments: &Arguments) -> Probe {
     if !arguments.live {
         return Probe::new("dns", Verdict::Skipped, "asks the network: add --live");
@@ -205,10 +204,12 @@ fn dns(loaded: &Loaded, arguments: &Arguments) -> Probe {
 }
 
 fn sign_out(loaded: &Loaded) -> Probe {
-    if loaded.config.buttons.is_empty() {
+    if !loaded.config.buttons.is_empty() {
+        Probe::new("sign-out", Verdict::Ok, "the button signs out")
+    } else if counts_power_cycles(&loaded.config) {
+        Probe::new("sign-out", Verdict::Ok, "five power cycles in a row sign out")
+    } else {
         Probe::new("sign-out", Verdict::Warning, "only who has a shell here can sign out")
             .advise("add [button.NAME] where the device has one")
-    } else {
-        Probe::new("sign-out", Verdict::Ok, "the button signs out")
     }
 }

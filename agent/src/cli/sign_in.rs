@@ -1,4 +1,4 @@
-//! `signpost sign-in` and `signpost sign-out`.
+//! `signpost sign-in`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,24 +45,6 @@ pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Fail
         watch.board.clear();
         ended
     })
-}
-
-pub(super) fn sign_out(options: &Options) -> Result<Exit, Failure> {
-    let agent = options.control()?;
-    let before = look(&agent)?;
-    agent.post("/v1/sign-out")?.success()?;
-    let after = look(&agent)?;
-    let pending = after["faults"].as_array().into_iter().flatten().any(|it| it["code"] == "E23");
-    let text = match before["grant"]["status"].as_str() {
-        Some("none") => "Nobody was signed in.\n",
-        _ if pending => {
-            "Signed out. The sign-in service is told as soon as it can be reached; leave the \
-             device connected until then.\n"
-        }
-        _ => "Signed out.\n",
-    };
-    output::print(text)?;
-    Ok(Exit::Done)
 }
 
 /// Ctrl-C and its relatives: the terminal must be put right before this ends.

@@ -101,7 +101,10 @@ pub(super) fn for_people(status: &Value) -> String {
         let text = |key: &str| harmless(fault[key].as_str().unwrap_or_default());
         let since = fault["since"].as_str().map(|at| format!(", since {}", moment(at, now)));
         let title = bold(&format!("{} {}", text("code"), text("title")));
-        let _ = write!(out, "\n{title}{}\n  {}\n", since.unwrap_or_default(), text("advice"));
+        let _ = write!(out, "\n{title}{}\n", since.unwrap_or_default());
+        for key in ["detail", "advice"].into_iter().filter(|key| !fault[*key].is_null()) {
+            let _ = writeln!(out, "  {}", text(key));
+        }
     }
     out
 }

@@ -42,6 +42,26 @@ choice! {
     }
 }
 
+choice! {
+    /// Which library reaches buses and lines of the board.
+    pub enum Pins {
+        /// The kernel's own interfaces: any board.
+        Linux = "linux",
+        /// rppal: a Raspberry Pi only.
+        Rppal = "rppal",
+    }
+}
+
+choice! {
+    /// What five power cycles in a row do on a device without a button.
+    pub enum PowerCycles {
+        /// Forget the user.
+        SignOut = "sign-out",
+        /// Nothing.
+        None = "none",
+    }
+}
+
 section! {
     /// `[device]`.
     pub struct Device {
@@ -51,6 +71,10 @@ section! {
         language: Language = Language::english(),
         /// How much of the account a panel shows after sign-in.
         show_account: ShowAccount = ShowAccount::Short,
+        /// How buses and lines are reached.
+        pins: Pins = Pins::Linux,
+        /// What five power cycles do where there is no button.
+        power_cycles: PowerCycles = PowerCycles::SignOut,
     }
 }
 

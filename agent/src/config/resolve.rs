@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::access::{Broker, BrokerKeys, Control, Device, Metrics, Network};
-use super::board::{
-    Button, ButtonKeys, Output, OutputKeys, Panel, PanelKeys, Quiet, QuietKeys, Support,
-};
+use super::board::{Button, ButtonKeys, Output, OutputKeys, Quiet, QuietKeys, Support};
 use super::issuer::{Issuer, IssuerKeys};
 use super::owner::Owner;
+use super::panel::{Panel, PanelKeys};
 use super::problem::{Place, Problem, Weight};
 use super::reading::section;
 use super::storage::Store;

@@ -4,7 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::board::{Button, Driver};
+use signpost_hal::panel::bus::LineName;
+
+use super::access::Pins;
+use super::board::Button;
+use super::panel::Driver;
 use super::resolve::Config;
 use super::storage::KeySource;
 
@@ -24,21 +28,26 @@ pub fn unit(config: &Config) -> String {
         match &panel.driver {
             Driver::Terminal => {}
             Driver::Serial { port, .. } => needs.device(port.as_path(), Some("dialout")),
-            Driver::NotBuiltIn { wiring, .. } => {
-                if let Some(bus) = &wiring.bus {
-                    needs.device(Path::new(&bus.node()), Some(bus.group()));
+            Driver::Board { hardware, .. } => {
+                if let Some(bus) = hardware.bus() {
+                    needs.device(&bus.node(), Some(bus.group()));
+                }
+                for line in hardware.lines() {
+                    needs.line(line, config.device.pins);
+                }
+                if let Some(path) = hardware.path() {
+                    needs.file(path, Some("video"));
                 }
             }
+            Driver::NotBuiltIn { .. } => {}
         }
     }
     for output in config.lamps.iter().map(|(_, lamp)| lamp).chain(&config.buzzer) {
-        needs.device(&Path::new("/dev").join(&output.line.chip), Some("gpio"));
+        needs.line(&output.line, config.device.pins);
     }
     for (_, button) in &config.buttons {
         match button {
-            Button::Line { line, .. } => {
-                needs.device(&Path::new("/dev").join(&line.chip), Some("gpio"));
-            }
+            Button::Line { line, .. } => needs.line(line, Pins::Linux),
             Button::Input { device, .. } => needs.device(device.as_path(), Some("input")),
         }
     }
@@ -70,6 +79,19 @@ impl Needs {
     fn device(&mut self, node: &Path, group: Option<&'static str>) {
         self.devices.insert(word(node));
         self.groups.extend(group);
+    }
+
+    fn line(&mut self, line: &LineName, pins: Pins) {
+        match (pins, line) {
+            (Pins::Rppal, _) => self.device(Path::new("/dev/gpiomem"), Some("gpio")),
+            (Pins::Linux, LineName::Number(chip, _)) => {
+                self.device(Path::new(&format!("/dev/gpiochip{chip}")), Some("gpio"));
+            }
+            // Which chip has a line of that name shows on the board only.
+            (Pins::Linux, LineName::Name(_)) => {
+                self.device(Path::new("char-gpiochip"), Some("gpio"));
+            }
+        }
     }
 
     /// A device node, or a file that is replaced or made in its folder.

@@ -1,6 +1,6 @@
 //! How it looks from outside: the screen that is meant, and `status`.
 
-use super::Driver;
+use super::{Driver, person::Answering};
 use crate::{config::ShowAccount, status};
 use signpost_core::{
     delivery::Hold,
@@ -15,6 +15,9 @@ use std::time::Duration;
 impl Driver {
     pub(super) fn screen(&self) -> Screen {
         let start = self.config.start;
+        if let Some(answer) = self.person.answer() {
+            return self.answering(answer);
+        }
         match self.session.view() {
             View::Starting => Screen::Starting {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -37,6 +40,21 @@ impl Driver {
             View::Waiting => Screen::Waiting { start },
             View::Fault(Fault::CaptivePortal) => Screen::Portal,
             View::Fault(fault) => Screen::Fault(self.fault_screen(fault)),
+        }
+    }
+
+    fn answering(&self, answer: Answering) -> Screen {
+        match answer {
+            Answering::Account => {
+                let account = self.session.grant().account;
+                Screen::SignedIn { account: self.shown_name(account) }
+            }
+            Answering::ResetIn(seconds) => Screen::ResetIn { seconds },
+            Answering::ResetConfirm => Screen::ResetConfirm,
+            Answering::ResetDone => Screen::ResetDone {
+                revocation_pending: self.session.faults().has(Fault::RevocationPending),
+            },
+            Answering::Test => Screen::Test,
         }
     }
 
@@ -174,6 +192,7 @@ impl Driver {
             class: row.class.name(),
             title: row.title,
             advice: row.advice,
+            detail: self.details.get(&fault).cloned(),
             since: self.date_of(since),
         }
     }

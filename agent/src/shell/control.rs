@@ -32,13 +32,17 @@ pub(super) async fn answer<B>(request: &Request<B>, desk: &Desk) -> Reply {
         ("/metrics", &Method::GET) => metrics(desk).await,
         ("/v1/sign-in", &Method::POST) => done(desk, Call::SignIn).await,
         ("/v1/sign-out", &Method::POST) => done(desk, Call::SignOut).await,
+        ("/v1/reset", &Method::POST) => done(desk, Call::Reset).await,
+        ("/v1/test-panels", &Method::POST) => done(desk, Call::TestPanels).await,
         ("/v1/reload", &Method::POST) => error(
             StatusCode::NOT_IMPLEMENTED,
             "not_implemented",
             "This version reads its configuration at its start only: restart it.",
         ),
         ("/v1/status" | "/v1/check" | "/metrics", _) => wrong_method("GET"),
-        ("/v1/sign-in" | "/v1/sign-out" | "/v1/reload", _) => wrong_method("POST"),
+        ("/v1/sign-in" | "/v1/sign-out" | "/v1/reset" | "/v1/test-panels" | "/v1/reload", _) => {
+            wrong_method("POST")
+        }
         _ => no_such_path(),
     }
 }

@@ -26,7 +26,7 @@ use signpost_core::{
     session::{Event, SessionConfig, TokenKey},
     time::{Boot, Now, Wall},
 };
-use signpost_hal::{clock, screen::Support};
+use signpost_hal::{clock, panel::bus::Board, screen::Support};
 use std::{
     collections::BTreeMap, fmt, fs, future::Future, io, pin::pin, sync::Arc, time::Duration,
 };
@@ -120,6 +120,17 @@ impl Agent {
     /// # Errors
     /// The first thing that cannot be opened.
     pub fn open(loaded: &Loaded) -> Result<Self, RunError> {
+        Self::open_on(panels::through(&loaded.config), loaded)
+    }
+
+    /// The same with panels, lamps and buttons on `board`, an emulated one for example.
+    ///
+    /// # Errors
+    /// As for [`Agent::open`].
+    pub fn open_on<B>(board: B, loaded: &Loaded) -> Result<Self, RunError>
+    where
+        B: Board + Clone + Send + 'static,
+    {
         let config = &loaded.config;
         let driver_config = driver_config(loaded)?;
         let http = Http::new(loaded, Limits::default())?;
@@ -130,7 +141,7 @@ impl Agent {
         let sockets = Sockets::bind(config)?.sealed(sealed);
         let runtime = Runtime::new(config, driver_config.boot_id);
         let (door, calls) = Calls::new();
-        let vitals = Vitals::of(config, &found.opened.device_id, door.clone());
+        let vitals = Vitals::of(config, door.clone());
         let damaged = found.set_aside || found.opened.damaged;
         let mut seed = [0; 8];
         keys::fill(&mut seed)?;
@@ -140,7 +151,7 @@ impl Agent {
             http,
             storage,
             runtime,
-            panels: Panels::start(config)?,
+            panels: Panels::start(board, config)?,
             supervisor: Supervisor::new(),
             timer: Timer::new()?,
             hangup: signal(SignalKind::hangup())?,
@@ -241,7 +252,7 @@ impl Agent {
             },
             done = self.storage.done() => Happened::Completed(Complete::Storage(done)),
             Some(asked) = self.calls.recv(), if !self.stopping => Happened::Asked(asked),
-            broken = self.panels.changed() => Happened::Panels(broken),
+            happened = self.panels.happened() => Happened::Board(happened),
             Some(()) = self.hangup.recv() => Happened::Hangup,
         })
     }
@@ -261,7 +272,13 @@ impl Agent {
                 self.callers.insert(caller, answer);
                 self.driver.complete(Complete::Call(caller, call), now());
             }
-            Happened::Panels(broken) => self.driver.fault(Fault::PanelFailed, broken, now()),
+            Happened::Board(panels::Happened::Changed(cause)) => {
+                let broken = cause.is_some();
+                self.driver.fault_with(Fault::PanelFailed, broken, cause, now());
+            }
+            Happened::Board(panels::Happened::Pressed(press)) => {
+                self.driver.complete(Complete::Pressed(press), now());
+            }
             Happened::Hangup => {
                 tracing::warn!("this version does not reload its configuration: restart it");
             }
@@ -288,7 +305,10 @@ impl Agent {
         }
         let wake = self.driver.wake().map(|(at, _)| at);
         let feed = self.supervisor.feed(boot);
-        self.timer.set([wake, feed].into_iter().flatten().min())
+        let now = now();
+        let usable = Now { wall: self.driver.usable_wall(now), ..now };
+        let quiet = self.panels.keep_quiet(usable);
+        self.timer.set([wake, feed, quiet].into_iter().flatten().min())
     }
 
     fn serve(&mut self, submit: Submit) {
@@ -350,7 +370,7 @@ enum Happened {
     TimeIsUp,
     Completed(Complete),
     Asked(Asked),
-    Panels(bool),
+    Board(panels::Happened),
     Hangup,
 }
 
@@ -377,6 +397,7 @@ fn driver_config(loaded: &Loaded) -> Result<DriverConfig, RunError> {
             url: support.url.as_ref().map(ToString::to_string),
         },
         show_account: config.device.show_account,
+        power_cycles: panels::counts_power_cycles(config),
     })
 }
 

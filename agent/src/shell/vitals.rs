@@ -39,18 +39,14 @@ pub(super) struct Vitals {
 
 impl Vitals {
     /// `None` where nobody wants any, or there is nowhere to send them.
-    pub(super) fn of(config: &Config, device_id: &str, calls: Calls) -> Option<Self> {
+    pub(super) fn of(config: &Config, calls: Calls) -> Option<Self> {
         let telemetry = &config.telemetry;
         telemetry.endpoint.as_ref()?;
         let every = match telemetry.vitals {
             Often::Off => return None,
             Often::Every(span) => span.get(),
         };
-        let own = [
-            ("service.name", "signpost"),
-            ("service.version", env!("CARGO_PKG_VERSION")),
-            ("device.id", device_id),
-        ];
+        let own = [("service.name", "signpost"), ("service.version", env!("CARGO_PKG_VERSION"))];
         let own = own.iter().map(|(key, value)| KeyValue::of(key, AnyValue::text(value)));
         let configured = telemetry.attributes.iter();
         let configured = configured
@@ -80,7 +76,10 @@ impl Vitals {
         if status.grant.status == "none" && !self.unowned {
             return;
         }
-        let request = request(self.resource.clone(), measure(&status, &self.folder), &status);
+        let mut resource = self.resource.clone();
+        // A reset changes it.
+        resource.attributes.push(KeyValue::of("device.id", AnyValue::text(&status.device_id)));
+        let request = request(resource, measure(&status, &self.folder), &status);
         let call = Call::Accept { signal: Signal::Metrics, body: request.encode_to_vec() };
         // The next ones come soon; these are not worth a second try.
         let _ = self.calls.ask(call).await;

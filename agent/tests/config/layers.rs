@@ -220,14 +220,15 @@ fn the_unit_opens_exactly_what_is_configured() {
             "[store]\ntokens.path = \"/dev/mtd3\"\nspool.path = \"/data/my spool/50%.flash\"\n\
              key = [\"credential:board.key\", \"auto\"]\n\
              [panel.x]\nkind = \"serial\"\nport = \"/dev/ttyAMA0\"\n\
-             [panel.y]\nkind = \"st7789\"\nbus = \"spi-0.1\"\n\
+             [panel.y]\nkind = \"st7789\"\nbus = \"spi-0.1\"\ndata = \"gpiochip0:25\"\n\
+             [panel.z]\nkind = \"json\"\npath = \"/data/kiosk/screens\"\n\
              [lamp.x]\nline = \"gpiochip1:4\"\n[button.x]\ninput = \"/dev/input/event0\"\n"
         ),
         "PrivateDevices=no\nDevicePolicy=closed\n\
-         DeviceAllow=/dev/gpiochip1 rw\nDeviceAllow=/dev/input/event0 rw\n\
+         DeviceAllow=/dev/gpiochip0 rw\nDeviceAllow=/dev/gpiochip1 rw\nDeviceAllow=/dev/input/event0 rw\n\
          DeviceAllow=/dev/mtd3 rw\nDeviceAllow=/dev/spidev0.1 rw\nDeviceAllow=/dev/ttyAMA0 rw\n\
          SupplementaryGroups=dialout\nSupplementaryGroups=gpio\nSupplementaryGroups=input\nSupplementaryGroups=spi\n\
-         ReadWritePaths=\"/data/my spool\"\nLoadCredentialEncrypted=board.key\n"
+         ReadWritePaths=\"/data/my spool\"\nReadWritePaths=/data/kiosk\nLoadCredentialEncrypted=board.key\n"
     );
 }
 

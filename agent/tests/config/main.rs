@@ -3,6 +3,7 @@
 
 mod files;
 mod layers;
+mod panels;
 mod slips;
 
 use std::ffi::OsString;

@@ -73,8 +73,8 @@ fn wrong_values_are_named_with_line_key_found_and_allowed() {
             "0 | 90",
         ),
         (
-            "[panel.x]\nkind = \"ssd1306\"\naddress = 0x80",
-            6,
+            "[panel.x]\nkind = \"ssd1306\"\nbus = \"i2c-1\"\naddress = 0x80",
+            7,
             "panel.x.address",
             "number 128",
             "from 8 to 119",
@@ -231,20 +231,6 @@ fn unknown_keys_elsewhere_are_a_warning_at_run_and_an_error_in_check() {
 }
 
 #[test]
-fn a_panel_that_this_build_lacks_is_one_plain_line() {
-    let text = "[panel.front]\nkind = \"ssd1306\"\nbus = \"i2c-1\"\naddress = 0x3c\n[lamp.x]\nline = \"gpiochip0:1\"\n";
-    let root = Root::with(format!("{LEAST}{text}"));
-    assert_eq!(
-        root.warnings(),
-        "/etc/signpost/signpost.toml:5: panel.front.kind: found \"ssd1306\": not in this build; \
-         built in: terminal, serial"
-    );
-    let panels = root.load().unwrap().config.panels;
-    let config::Driver::NotBuiltIn { wiring, .. } = &panels[0].driver else { panic!("{panels:?}") };
-    assert_eq!(wiring.address.unwrap().get(), 0x3c);
-}
-
-#[test]
 fn what_only_shows_when_all_is_together_is_refused_with_advice() {
     for (text, said) in [
         (
@@ -288,7 +274,7 @@ fn what_only_shows_when_all_is_together_is_refused_with_advice() {
     let warning =
         Root::with(format!("{LEAST}[panel.x]\nkind = \"terminal\"\nbaud = 9600\n")).warnings();
     assert!(
-        warning.ends_with("panel.x.baud: a terminal panel does not use it; remove it"),
+        warning.ends_with("panel.x.baud: panels of kind terminal do not use it; remove it"),
         "{warning}"
     );
 }

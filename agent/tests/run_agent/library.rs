@@ -9,6 +9,7 @@ use signpost::{
     },
     status::Status,
 };
+use signpost_hal::sim::EmulatedBoard;
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use tokio::{
     sync::oneshot,
@@ -17,15 +18,23 @@ use tokio::{
 };
 
 /// An agent that runs.
-struct Running {
-    calls: Calls,
+pub(crate) struct Running {
+    pub(crate) calls: Calls,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), RunError>>,
 }
 
 impl Running {
     fn start(device: &Device) -> Self {
-        let agent = Agent::open(&device.load()).unwrap();
+        Self::run(Agent::open(&device.load()).unwrap())
+    }
+
+    /// The same on an emulated board.
+    pub(crate) fn start_on(board: EmulatedBoard, device: &Device) -> Self {
+        Self::run(Agent::open_on(board, &device.load()).unwrap())
+    }
+
+    fn run(agent: Agent) -> Self {
         let calls = agent.calls();
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(agent.run(async {
@@ -41,7 +50,7 @@ impl Running {
     }
 
     /// The status, once it is as `wanted`.
-    async fn becomes(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+    pub(crate) async fn becomes(&self, wanted: impl Fn(&Status) -> bool) -> Status {
         let mut looks = tokio::time::interval(Duration::from_millis(5));
         loop {
             looks.tick().await;
@@ -52,7 +61,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.ended.await.unwrap().unwrap();
     }

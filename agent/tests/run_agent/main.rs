@@ -3,6 +3,7 @@
 
 mod bad_stores;
 mod binary;
+mod board;
 mod clones;
 mod device;
 mod library;

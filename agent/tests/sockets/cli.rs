@@ -138,6 +138,7 @@ Sign in this device
   Device     greenhouse-7, Signpost 0.1.0
 
 E02 No network, since 2026-11-20 12:03 UTC (2 h ago)
+  idp.example has no address
   Check cable or WiFi.
 ";
     assert_eq!(told.out, expected);
@@ -298,7 +299,11 @@ async fn sign_out_says_what_is_still_to_come() {
         Stage::set(move |call| match call {
             Call::SignOut => Some(Answer::Done),
             Call::Status { .. } => answer_status(&looks.next().unwrap()),
-            Call::Token { .. } | Call::SignIn | Call::Accept { .. } => None,
+            Call::Token { .. }
+            | Call::SignIn
+            | Call::Reset
+            | Call::TestPanels
+            | Call::Accept { .. } => None,
         })
     };
     let pending =
@@ -306,6 +311,77 @@ async fn sign_out_says_what_is_still_to_come() {
     let told = run(&looks(pending).folder, &["sign-out"]).await;
     assert!(told.out.contains("leave the device connected"), "{}", told.out);
     assert_eq!(run(&looks(before()).folder, &["sign-out"]).await.out, "Signed out.\n");
+}
+
+#[tokio::test]
+async fn a_reset_is_asked_after_and_says_what_the_device_is_called_now() {
+    let renamed = Status { device_id: "sp-0123456789".into(), ..before() };
+    let stage = |after: Status| {
+        let mut looks = [online(), after].into_iter();
+        Stage::set(move |call| match call {
+            Call::Reset => Some(Answer::Done),
+            Call::Status { .. } => answer_status(&looks.next().unwrap()),
+            Call::Token { .. }
+            | Call::SignIn
+            | Call::SignOut
+            | Call::TestPanels
+            | Call::Accept { .. } => None,
+        })
+    };
+    let told = run(&stage(renamed).folder, &["reset", "--yes"]).await;
+    assert_eq!(told.out, "Everything is wiped; the device is sp-0123456789 now.\n");
+    let stage = stage(before());
+    run(&stage.folder, &["reset"]).await.fails(2, "say --yes if that is meant");
+    assert!(!stage.calls().contains(&"Reset".to_owned()), "nothing was wiped");
+}
+
+#[tokio::test]
+async fn a_test_of_panels_asks_the_agent_to_draw_and_then_what_failed() {
+    let failed = signpost::status::Fault {
+        code: "E22",
+        class: "configuration",
+        title: "Panel fault",
+        detail: Some("panel.front gets no answer at address 0x27 on i2c-1".into()),
+        ..fault()
+    };
+    let shown = Status { faults: vec![failed], ..online() };
+    let stage = Stage::set(move |call| match call {
+        Call::TestPanels => Some(Answer::Done),
+        Call::Status { .. } => answer_status(&shown),
+        Call::Token { .. } | Call::SignIn | Call::SignOut | Call::Reset | Call::Accept { .. } => {
+            None
+        }
+    });
+    let told = run(&stage.folder, &["check", "--panels", "--json"]).await;
+    assert_eq!(stage.calls()[0], "TestPanels");
+    let json = told.json();
+    let panels = json["probes"].as_array().unwrap().iter().find(|it| it["name"] == "panels");
+    let detail = panels.unwrap()["detail"].as_str().unwrap();
+    assert_eq!(detail, "E22 Panel fault: panel.front gets no answer at address 0x27 on i2c-1");
+}
+
+#[tokio::test]
+async fn panels_are_tested_without_an_agent_too() {
+    let folder = Folder::with(
+        "[panel.lcd]\nkind = \"hd44780\"\nbus = \"i2c-250\"\n\
+         [panel.fifo]\nkind = \"json\"\npath = \"/nowhere/screens\"\n\
+         [lamp.status]\nline = \"gpiochip250:1\"\n",
+    );
+    let told = run(&folder, &["check", "--panels", "--json"]).await;
+    assert_eq!(told.code, Some(1), "{}", told.out);
+    let json = told.json();
+    let of = |name: &str| {
+        let probes = json["probes"].as_array().unwrap();
+        let probe = probes.iter().find(|it| it["name"] == name).unwrap();
+        assert_eq!(probe["result"], "failed");
+        probe["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(of("panel.lcd").contains("/dev/i2c-250 does not exist: load module i2c-dev"));
+    assert!(of("panel.fifo").contains("/nowhere/screens does not exist"));
+    assert!(of("lamp.status").contains("/dev/gpiochip250 does not exist"));
+    // Without the flag nothing is touched, and what is missing is found all the same.
+    let told = run(&folder, &["check"]).await;
+    assert!(told.out.contains("panel.lcd finds that /dev/i2c-250"), "{}", told.out);
 }
 
 #[tokio::test]

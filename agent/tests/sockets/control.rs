@@ -25,11 +25,12 @@ async fn the_owner_sees_the_whole_status() {
 }
 
 #[tokio::test]
-async fn sign_in_and_sign_out_reach_the_driver() {
+async fn what_people_ask_for_reaches_the_driver() {
     let stage = Stage::set(|_| Some(Answer::Done));
-    assert_eq!(stage.control(&post("/v1/sign-in")).await.status, 200);
-    assert_eq!(stage.control(&post("/v1/sign-out")).await.status, 200);
-    assert_eq!(stage.calls(), ["SignIn", "SignOut"]);
+    for path in ["/v1/sign-in", "/v1/sign-out", "/v1/reset", "/v1/test-panels"] {
+        assert_eq!(stage.control(&post(path)).await.status, 200);
+    }
+    assert_eq!(stage.calls(), ["SignIn", "SignOut", "Reset", "TestPanels"]);
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn check_says_of_each_thing_how_it_stands() {
     let issuer = of("issuer");
     assert_eq!(
         (&issuer["result"], &issuer["detail"]),
-        (&"failed".into(), &"E02 No network".into())
+        (&"failed".into(), &"E02 No network: idp.example has no address".into())
     );
     assert_eq!(issuer["advice"], "Check cable or WiFi.");
 }

@@ -300,6 +300,7 @@ pub(crate) fn fault() -> Fault {
         class: "network",
         title: "No network",
         advice: "Check cable or WiFi.",
+        detail: Some("idp.example has no address".into()),
         since: Some("2026-11-20T12:03:00Z".into()),
     }
 }

@@ -16,13 +16,98 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use embedded_hal::delay::DelayNs;
+use embedded_hal::digital::{InputPin, OutputPin};
+use embedded_hal::i2c::I2c;
+use embedded_hal::spi::SpiDevice;
 
+use super::button::{Contact, EdgeLine};
 use super::{PanelError, advice};
 
 pub use fault::BusError;
 pub use i2c::I2cBus;
-pub use line::{Input, LineName, Output};
+pub use line::{Input, LineName, Output, Switch};
 pub use spi::SpiBus;
+
+/// Where the wires of panels, lamps and buttons lead: a real board by [`Through`], or an emulated
+/// one. Each bus and line is opened for whoever asks and is theirs.
+pub trait Board {
+    /// An I2C bus.
+    type I2c: I2c + Send + 'static;
+    /// A device on an SPI bus.
+    type Spi: SpiDevice + Send + 'static;
+    /// A line that is driven.
+    type Output: OutputPin + Send + 'static;
+    /// A line that is read.
+    type Input: InputPin + Send + 'static;
+    /// How a driver waits.
+    type Delay: DelayNs + Send + 'static;
+
+    /// Opens an I2C bus. Touches no device on it.
+    ///
+    /// # Errors
+    /// There is no such bus, or this user may not use it; with advice. So for the others.
+    fn i2c(&self, name: BusName) -> Result<Self::I2c, PanelError>;
+
+    /// Opens an SPI bus for a device that takes at most `hertz` bits a second.
+    ///
+    /// # Errors
+    /// As for [`i2c`](Self::i2c).
+    fn spi(&self, name: BusName, hertz: u32) -> Result<Self::Spi, PanelError>;
+
+    /// Takes a line and sets it `high` or low.
+    ///
+    /// # Errors
+    /// As for [`i2c`](Self::i2c).
+    fn output(&self, name: &LineName, high: bool) -> Result<Self::Output, PanelError>;
+
+    /// Takes a line to read.
+    ///
+    /// # Errors
+    /// As for [`i2c`](Self::i2c).
+    fn input(&self, name: &LineName) -> Result<Self::Input, PanelError>;
+
+    /// Takes a line that a button hangs at; `active_low`: pressing pulls it low.
+    ///
+    /// # Errors
+    /// As for [`i2c`](Self::i2c).
+    fn contact(&self, name: &LineName, active_low: bool) -> Result<Box<dyn Contact>, PanelError>;
+
+    /// What a driver waits by.
+    fn delay(&self) -> Self::Delay;
+}
+
+impl Board for Through {
+    type I2c = I2cBus;
+    type Spi = SpiBus;
+    type Output = Output;
+    type Input = Input;
+    type Delay = Pause;
+
+    fn i2c(&self, name: BusName) -> Result<I2cBus, PanelError> {
+        I2cBus::open(name, *self)
+    }
+
+    fn spi(&self, name: BusName, hertz: u32) -> Result<SpiBus, PanelError> {
+        SpiBus::open(name, *self, hertz)
+    }
+
+    fn output(&self, name: &LineName, high: bool) -> Result<Output, PanelError> {
+        Output::open(name, *self, high)
+    }
+
+    fn input(&self, name: &LineName) -> Result<Input, PanelError> {
+        Input::open(name, *self)
+    }
+
+    /// By the kernel either way: only it tells of edges, and stamps and steadies them.
+    fn contact(&self, name: &LineName, active_low: bool) -> Result<Box<dyn Contact>, PanelError> {
+        Ok(Box::new(EdgeLine::open(name, active_low)?))
+    }
+
+    fn delay(&self) -> Pause {
+        Pause
+    }
+}
 
 /// Which library reaches the pins of the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +156,36 @@ impl BusName {
             Self::Spi(bus, select) => format!("/dev/spidev{bus}.{select}").into(),
         }
     }
+
+    /// The group that may use it on Debian and Raspberry Pi OS.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::I2c(_) => "i2c",
+            Self::Spi(..) => "spi",
+        }
+    }
+}
+
+impl BusName {
+    /// Refuses a bus of the other kind.
+    pub(crate) fn must_be_i2c(self) -> Result<u8, PanelError> {
+        match self {
+            Self::I2c(bus) => Ok(bus),
+            Self::Spi(..) => {
+                Err(PanelError::new(format!("needs an I2C bus such as i2c-1, not {self}")))
+            }
+        }
+    }
+
+    /// As [`must_be_i2c`](Self::must_be_i2c); bus and chip select.
+    pub(crate) fn must_be_spi(self) -> Result<(u8, u8), PanelError> {
+        match self {
+            Self::Spi(bus, select) => Ok((bus, select)),
+            Self::I2c(_) => {
+                Err(PanelError::new(format!("needs an SPI bus such as spi-0.0, not {self}")))
+            }
+        }
+    }
 }
 
 impl FromStr for BusName {
@@ -112,8 +227,14 @@ impl DelayNs for Pause {
     }
 }
 
+/// Whether there is something at `path`. A pipe is not opened: somebody may read from it.
+pub(super) fn find(path: &Path) -> Result<(), PanelError> {
+    let found = std::fs::metadata(path);
+    found.map(drop).map_err(|error| advice::cannot_open(path, &error))
+}
+
 /// Opens a device node and lets go of it: libraries tell less of why they could not.
-fn probe(node: &Path) -> Result<(), PanelError> {
+pub(super) fn probe(node: &Path) -> Result<(), PanelError> {
     let opened = OpenOptions::new().read(true).write(true).open(node);
     opened.map(drop).map_err(|error| advice::cannot_open(node, &error))
 }

@@ -1,15 +1,15 @@
-//! A button: what a person does with it, as a pure state machine, and where it is read.
+//! A button: what a person does with it, as a pure state machine; where it is read, and the thread
+//! that reads it.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+mod contact;
+mod thread;
+
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
-
-use super::{PanelError, io_error};
+#[cfg(feature = "bus")]
+pub(super) use contact::EdgeLine;
+pub use contact::{Contact, Key};
+pub use thread::ButtonThread;
 
 /// What a person asks for by a button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,66 +135,6 @@ impl Default for Button {
     }
 }
 
-/// A key of an input device, e.g. of a button that the device tree describes (gpio-keys).
-#[derive(Debug)]
-pub struct Key {
-    file: File,
-    code: u16,
-}
-
-/// `struct input_event` of Linux: two longs of time, type, code, value (`linux/input.h`).
-const EVENT: usize = 2 * size_of::<usize>() + 8;
-/// Type of an event that tells of a key.
-const EV_KEY: u16 = 1;
-
-impl Key {
-    /// Key `code` (as `evtest` names it, e.g. 408 for restart) of the device at `path`, e.g.
-    /// `/dev/input/event0`.
-    ///
-    /// # Errors
-    /// It does not exist, or this user may not read it.
-    pub fn open(path: &Path, code: u16) -> Result<Self, PanelError> {
-        let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-        let file = file.map_err(|error| super::advice::cannot_open(path, &error))?;
-        Ok(Self { file, code })
-    }
-
-    /// Waits for the key no longer than `patience` (`None`: for ever): whether it went down, if
-    /// anything happened to it.
-    ///
-    /// # Errors
-    /// The device is gone.
-    pub fn wait(&mut self, patience: Option<Duration>) -> Result<Option<bool>, PanelError> {
-        let patience = patience.map(|patience| Timespec {
-            tv_sec: patience.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: patience.subsec_nanos().into(),
-        });
-        let mut ready = [PollFd::new(&self.file, PollFlags::IN)];
-        // A signal is no event.
-        if poll(&mut ready, patience.as_ref()).unwrap_or(0) == 0 {
-            return Ok(None);
-        }
-        let mut event = [0; EVENT];
-        let count = match self.file.read(&mut event) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-            read => read.map_err(|error| io_error(&error))?,
-        };
-        if count < EVENT {
-            return Err(PanelError::new("has lost its input device"));
-        }
-        let [.., kind, kind_high, code, code_high, a, b, c, d] = event;
-        let is_it = u16::from_ne_bytes([kind, kind_high]) == EV_KEY
-            && u16::from_ne_bytes([code, code_high]) == self.code;
-        // 2 is a repetition of a key that is held.
-        Ok(match i32::from_ne_bytes([a, b, c, d]) {
-            0 if is_it => Some(false),
-            1 if is_it => Some(true),
-            _ => None,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,25 +203,5 @@ mod tests {
         assert_eq!(button.edge(false, Duration::from_secs(100)), None);
         assert_eq!(button.edge(true, Duration::from_secs(101)), None);
         assert_eq!(button.edge(false, Duration::from_secs(102)), Some(Press::Short));
-    }
-
-    #[test]
-    fn a_key_is_read_as_linux_writes_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("event0");
-        let event = |kind: u16, code: u16, value: i32| {
-            let mut bytes = vec![0; 2 * size_of::<usize>()];
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(code.to_ne_bytes());
-            bytes.extend(value.to_ne_bytes());
-            bytes
-        };
-        let events =
-            [event(1, 408, 1), event(0, 0, 0), event(1, 30, 1), event(1, 408, 2), event(1, 408, 0)];
-        std::io::Write::write_all(&mut File::create(&path).unwrap(), &events.concat()).unwrap();
-        let mut key = Key::open(&path, 408).unwrap();
-        let read: Vec<_> = (0..5).map(|_| key.wait(Some(Duration::ZERO)).unwrap()).collect();
-        assert_eq!(read, [Some(true), None, None, None, Some(false)]);
-        assert!(key.wait(Some(Duration::ZERO)).is_err(), "at its end it is gone");
     }
 }

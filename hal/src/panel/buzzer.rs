@@ -42,8 +42,8 @@ impl LastPress {
         self.0.store(millis.max(1), Ordering::Relaxed);
     }
 
-    /// How long ago that was.
-    fn ago(&self, now: Duration) -> Option<Duration> {
+    /// How long ago that was, if ever.
+    pub fn ago(&self, now: Duration) -> Option<Duration> {
         let millis = self.0.load(Ordering::Relaxed);
         (millis > 0).then(|| now.saturating_sub(Duration::from_millis(millis)))
     }

@@ -23,6 +23,15 @@ pub trait Cells: Send {
     /// # Errors
     /// It cannot be reached.
     fn write(&mut self, column: u8, row: u8, text: &[u8]) -> Result<(), PanelError>;
+
+    /// Switches its light on or off, where it has one; [`start`](Self::start) has switched it on.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    fn light(&mut self, on: bool) -> Result<(), PanelError> {
+        let _ = on;
+        Ok(())
+    }
 }
 
 /// The panel of such a display. Sends what changed; sets the display up anew now and then, as one
@@ -33,13 +42,15 @@ pub struct Characters<C> {
     pages: Pages,
     /// What stands on the display, if that is known, row by row.
     written: Option<Vec<Vec<u8>>>,
+    is_lit: bool,
     started: Duration,
 }
 
 impl<C: Cells> Characters<C> {
     /// The panel of `cells`, which are not touched before the first screen comes.
     pub fn new(cells: C, language: Language) -> Self {
-        Self { cells, pages: Pages::new(language), written: None, started: Duration::ZERO }
+        let pages = Pages::new(language);
+        Self { cells, pages, written: None, is_lit: true, started: Duration::ZERO }
     }
 
     fn write(&mut self, rows: Vec<Vec<u8>>) -> Result<(), PanelError> {
@@ -72,6 +83,11 @@ impl<C: Cells> Panel for Characters<C> {
             self.written = None;
             self.cells.start()?;
             self.started = now;
+            self.is_lit = true;
+        }
+        if !self.is_lit {
+            self.cells.light(true)?;
+            self.is_lit = true;
         }
         let mut lines = frame.lines.iter().map(|line| line.text.as_bytes());
         let mut filled = || {
@@ -89,6 +105,8 @@ impl<C: Cells> Panel for Characters<C> {
         if self.written.is_none() {
             self.cells.start()?;
         }
-        self.write(vec![vec![b' '; columns.into()]; rows.into()])
+        self.write(vec![vec![b' '; columns.into()]; rows.into()])?;
+        self.is_lit = false;
+        self.cells.light(false)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pages::Pages;
-use super::{Panel, PanelError, REFRESH};
+use super::{Panel, PanelError, REFRESH, Turn};
 use crate::screen::{Area, Bitmap, Ink, Language, Screen, Surface};
 
 /// A display of pixels in two colours. May block.
@@ -51,32 +51,7 @@ pub trait Glass: Send {
     }
 }
 
-/// How a panel is mounted: the picture is turned clockwise so that it stands upright.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turn {
-    /// As its maker meant it.
-    #[default]
-    None,
-    /// By 90 degrees.
-    Quarter,
-    /// By 180 degrees.
-    Half,
-    /// By 270 degrees.
-    ThreeQuarters,
-}
-
 impl Turn {
-    /// That many degrees, if they are 0, 90, 180 or 270.
-    pub fn of_degrees(degrees: u16) -> Option<Self> {
-        Some(match degrees {
-            0 => Self::None,
-            90 => Self::Quarter,
-            180 => Self::Half,
-            270 => Self::ThreeQuarters,
-            _ => return None,
-        })
-    }
-
     /// Width and height of an upright picture for a glass of `size`.
     fn upright(self, (width, height): (u16, u16)) -> (u16, u16) {
         match self {

@@ -26,13 +26,15 @@ pub struct Hd44780<I, D> {
     delay: D,
     address: u8,
     size: (u8, u8),
+    /// [`LIGHT`], or nothing.
+    light: u8,
 }
 
 impl<I: I2c, D: DelayNs> Hd44780<I, D> {
     /// A display at `address` (0x20 to 0x27 or 0x38 to 0x3F, by three solder bridges) of so many
     /// characters in a row and rows: two, or four of up to 20.
     pub fn new(bus: I, delay: D, address: u8, columns: u8, rows: u8) -> Self {
-        Self { bus, delay, address, size: (columns.min(40), rows.min(4)) }
+        Self { bus, delay, address, size: (columns.min(40), rows.min(4)), light: LIGHT }
     }
 
     /// Sends bytes to the register that `select` names. Each takes six on the bus, so that even at
@@ -40,9 +42,10 @@ impl<I: I2c, D: DelayNs> Hd44780<I, D> {
     fn send(&mut self, select: u8, bytes: &[u8]) -> Result<(), PanelError> {
         let mut out = Vec::with_capacity(1 + bytes.len() * 6);
         // Lines stand before E rises (figure 25).
-        out.push(select | LIGHT);
+        let fixed = select | self.light;
+        out.push(fixed);
         for byte in bytes {
-            let (high, low) = (byte & 0xF0 | select | LIGHT, byte << 4 | select | LIGHT);
+            let (high, low) = (byte & 0xF0 | fixed, byte << 4 | fixed);
             out.extend([high, high | E, high, low | E, low, low]);
         }
         self.bus.write(self.address, &out).map_err(PanelError::of_bus)
@@ -56,6 +59,7 @@ impl<I: I2c + Send, D: DelayNs + Send> Cells for Hd44780<I, D> {
 
     /// Initialising by instruction (figure 24), whatever half of an instruction it may wait for.
     fn start(&mut self) -> Result<(), PanelError> {
+        self.light = LIGHT;
         self.delay.delay_ms(50);
         for (nibble, micros) in [(0x30, 5000), (0x30, 200), (0x30, 200), (0x20, 200)] {
             let port = nibble | LIGHT;
@@ -82,5 +86,9 @@ impl<I: I2c + Send, D: DelayNs + Send> Cells for Hd44780<I, D> {
         };
         let codes: Vec<u8> = text.iter().map(code).collect();
         self.send(RS, &codes)
+    }
+    fn light(&mut self, on: bool) -> Result<(), PanelError> {
+        self.light = if on { LIGHT } else { 0 };
+        self.bus.write(self.address, &[self.light]).map_err(PanelError::of_bus)
     }
 }

@@ -6,17 +6,8 @@
 
 use embedded_hal::i2c::I2c;
 
-use super::{Glass, PanelError};
+use super::{Controller, Glass, PanelError};
 use crate::screen::{Area, Bitmap, Ink};
-
-/// Which controller. Nothing tells them apart from outside: the wrong one answers and shows rubbish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Controller {
-    /// Most glasses of 0.96 inch, and those of 32 rows.
-    Ssd1306,
-    /// Most glasses of 1.3 inch.
-    Sh1106,
-}
 
 /// The display.
 #[derive(Debug)]

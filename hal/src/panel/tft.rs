@@ -13,22 +13,11 @@ use mipidsi::{Builder, Display};
 
 pub use mipidsi::models::{ST7735s as St7735, ST7789 as St7789};
 
-use super::{Glass, PanelError};
+use super::{Glass, PanelError, TftGlass};
 use crate::screen::{Area, Bitmap};
 
 /// Bytes that go out together; the kernel takes 4096 at a time.
 const CHUNK: usize = 2048;
-
-/// What of a glass the controller cannot know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TftGlass {
-    /// Pixels across and down.
-    pub size: (u16, u16),
-    /// Where the glass begins in the controller's memory.
-    pub offset: (u16, u16),
-    /// It shows the complement unless told to invert, as those called IPS do.
-    pub inverts: bool,
-}
 
 /// The display; `M` is [`St7789`] or [`St7735`].
 pub struct Tft<S, O, D, M>

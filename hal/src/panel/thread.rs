@@ -10,14 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use super::{Panel, PanelError};
+use super::{Panel, PanelError, RETRY, timespec};
 use crate::screen::Screen;
 use watch::{Reporter, Watch};
-
-/// Waits before a panel that failed is opened again: the first, and the most after doubling.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// What a panel shows while there is nothing to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +92,7 @@ impl PanelThread {
             clock,
             reporter,
             panel: None,
+            dark: false,
             backoff: RETRY.0,
             _alive: alive,
         };
@@ -109,6 +107,12 @@ impl PanelThread {
     /// dropped in its favour.
     pub fn show(&self, screen: Screen) {
         self.slot.change(|next| next.screen = Some(screen));
+        self.watch.look();
+    }
+
+    /// Has the panel dark from now on, whatever is shown, or shows it again. Never blocks.
+    pub fn darken(&self, dark: bool) {
+        self.slot.change(|next| next.dark = dark);
         self.watch.look();
     }
 
@@ -153,6 +157,7 @@ struct Slot {
 #[derive(Debug, Default)]
 struct Next {
     screen: Option<Screen>,
+    dark: bool,
     stop: bool,
 }
 
@@ -167,7 +172,7 @@ impl Slot {
     fn take(&self) -> Next {
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        Next { screen: next.screen.take(), stop: next.stop }
+        Next { screen: next.screen.take(), dark: next.dark, stop: next.stop }
     }
 }
 
@@ -179,6 +184,7 @@ struct Runner<O, C, R> {
     clock: Arc<C>,
     reporter: Arc<Mutex<Reporter<R>>>,
     panel: Option<Box<dyn Panel>>,
+    dark: bool,
     backoff: Duration,
     _alive: Sender<()>,
 }
@@ -198,8 +204,9 @@ where
             if next.stop {
                 return self.end(next.screen.as_ref());
             }
-            let is_new = next.screen.is_some() && next.screen != shown;
+            let is_new = next.screen.is_some() && next.screen != shown || next.dark != self.dark;
             shown = next.screen.or(shown);
+            self.dark = next.dark;
             let now = (self.clock)();
             let is_due = due.is_some_and(|due| due <= now);
             let may_draw = self.panel.is_some() || due.is_none() || is_due;
@@ -238,6 +245,11 @@ where
     }
 
     fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
+        if self.dark {
+            // One that is not open shows nothing.
+            self.panel.as_mut().map_or(Ok(()), |panel| panel.clear())?;
+            return Ok(None);
+        }
         let is_idle = *screen == Screen::Online;
         if is_idle && self.idle == Idle::Release {
             // Taken off first: another program may leave a part of the glass as it is.
@@ -282,10 +294,7 @@ where
     }
 
     fn wait(&self, most: Option<Duration>) -> Woken {
-        let timeout = most.map(|most| Timespec {
-            tv_sec: most.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: most.subsec_nanos().into(),
-        });
+        let timeout = most.map(timespec);
         let input = self.panel.as_ref().and_then(|panel| panel.input());
         let mut waits = vec![PollFd::new(&self.slot.bell, PollFlags::IN)];
         waits.extend(input.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));

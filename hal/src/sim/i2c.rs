@@ -101,13 +101,13 @@ impl I2cWire {
     }
 }
 
-/// Nobody acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Nobody acknowledged. `Debug` is a sentence, as that of a real bus: drivers pass no more on.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NoAnswer;
 
-impl fmt::Display for NoAnswer {
+impl fmt::Debug for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no answer")
+        f.write_str("gets no answer on the emulated bus")
     }
 }
 

@@ -41,8 +41,18 @@ pub struct SpiWire<T> {
 impl<T: SpiChip> SpiWire<T> {
     /// A bus of `hertz` bits a second to `part`.
     pub fn new(time: &Time, hertz: u32, part: &Part<T>) -> Self {
-        let is_data = Arc::new(AtomicBool::new(false));
-        Self { time: time.clone(), hertz, meter: Meter::default(), part: part.clone(), is_data }
+        Self::sharing(time, hertz, part, &Arc::default())
+    }
+
+    /// The same whose line for data or command others hold as well.
+    pub(super) fn sharing(
+        time: &Time,
+        hertz: u32,
+        part: &Part<T>,
+        is_data: &Arc<AtomicBool>,
+    ) -> Self {
+        let (part, is_data) = (part.clone(), Arc::clone(is_data));
+        Self { time: time.clone(), hertz, meter: Meter::default(), part, is_data }
     }
 
     /// What counts its bytes.

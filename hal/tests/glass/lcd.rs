@@ -96,6 +96,20 @@ fn what_the_character_set_lacks_is_made() {
 }
 
 #[test]
+fn a_cleared_display_is_dark_and_the_next_screen_lights_it() {
+    let mut stage = stage(100_000, 16, 2);
+    stage.show(&Screen::NoNetwork);
+    assert!(stage.part.look(CharacterLcd::is_backlit));
+    stage.panel.clear().unwrap();
+    assert!(!stage.part.look(CharacterLcd::is_backlit));
+    assert_eq!(stage.text().concat().trim(), "");
+    stage.time.pass(Duration::from_secs(1));
+    stage.show(&Screen::Portal);
+    assert!(stage.part.look(CharacterLcd::is_backlit));
+    assert_eq!(stage.part.breaches(), []);
+}
+
+#[test]
 fn a_panel_that_lost_its_power_shows_again_within_45_seconds() {
     let mut stage = stage(100_000, 20, 4);
     stage.show(&Screen::Online);

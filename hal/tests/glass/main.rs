@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the stages of a test fail like the test")]
 
+mod board;
 mod lcd;
 mod new_panel;
 mod pcd8544;

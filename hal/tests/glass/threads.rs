@@ -149,6 +149,23 @@ fn a_panel_is_blank_while_all_is_well_if_that_is_wanted() {
 }
 
 #[test]
+fn a_panel_is_dark_when_it_has_to_be_and_shows_the_newest_afterwards() {
+    let stage = Stage::new(Idle::Status, false);
+    stage.thread.darken(true);
+    stage.show(Screen::NoNetwork);
+    assert!(stage.calls.recv_timeout(Duration::from_millis(50)).is_err(), "not even opened");
+    stage.thread.darken(false);
+    stage.expect(&["open", "show"]);
+    stage.thread.darken(true);
+    stage.expect(&["clear"]);
+    stage.show(Screen::Portal);
+    stage.expect(&["clear"]);
+    stage.thread.darken(false);
+    stage.expect(&["show"]);
+    assert!(stage.thread.stop(SOON));
+}
+
+#[test]
 fn an_oled_that_was_blank_or_never_seen_is_dark() {
     let time = Time::default();
     let part = Part::new(&time, sim::Oled::new(OledKind::Ssd1306, 64));

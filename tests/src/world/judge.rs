@@ -151,6 +151,10 @@ impl Judge {
         if damaged {
             self.verdicts.broken(3, "something on flash could not be read".into());
         }
+        if found.wiping {
+            // A reset under way may have drawn another.
+            self.device_id = None;
+        }
         if self.device_id.get_or_insert_with(|| device_id.to_owned()) != device_id {
             self.verdicts.broken(3, "the device's id has changed".into());
         }
@@ -168,8 +172,18 @@ impl Judge {
                 self.ledger.appended(queue.owner, &names, &mut self.verdicts);
             }
             Job::Forget(owner, _) => self.forgetting = Some(*owner),
-            Job::SaveMetadata(_) | Job::Read { .. } | Job::Settle { .. } => {}
+            Job::SaveMetadata(_)
+            | Job::Read { .. }
+            | Job::Settle { .. }
+            | Job::Wipe(_)
+            | Job::SaveStarts(_) => {}
         }
+    }
+
+    /// Storage says that everything is wiped, and what the device is called now.
+    pub(super) fn wiped(&mut self, device_id: &str) {
+        self.device_id = Some(device_id.to_owned());
+        self.ledger.wiped(self.verdicts.now);
     }
 
     /// Storage says that the key is destroyed which it was told to destroy last.

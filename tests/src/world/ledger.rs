@@ -214,6 +214,16 @@ impl Ledger {
         }
     }
 
+    /// Everything that waited is gone.
+    pub(super) fn wiped(&mut self, at: Duration) {
+        self.is_key_lost = true;
+        for record in self.records.iter_mut().filter(|record| record.acknowledged) {
+            if !record.delivered {
+                record.forgotten.get_or_insert(at);
+            }
+        }
+    }
+
     /// Holds the whole book against what must be when `current` is signed in and nothing waits
     /// that could be sent.
     pub(super) fn close(&self, current: Owner, verdicts: &mut Verdicts) -> Balance {

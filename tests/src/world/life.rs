@@ -59,6 +59,8 @@ pub enum Happening {
     Strike(Option<Moment>, Strike),
     /// The user signs out.
     SignOut,
+    /// Somebody wipes the device.
+    Reset,
     /// This person starts a sign-in and approves it.
     Visit(Person),
     /// An administrator ends this person's sign-ins.
@@ -221,6 +223,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         programs: true,
         first_record: None,
         proof_every: 32,
+        has_button: true,
         sabotage,
     }
 }
@@ -279,7 +282,8 @@ fn draw_happening(rng: &mut Rng) -> (Happening, Duration) {
         55..=57 => (Happening::Disabled(Person::Anna), hours(rng, 72)),
         58..=61 => (Happening::Clock(draw_rtc(rng)), hours(rng, 4)),
         62..=93 => (draw_strike(rng), Duration::ZERO),
-        94..=95 => (Happening::SignOut, Duration::ZERO),
+        94 => (Happening::SignOut, Duration::ZERO),
+        95 => (Happening::Reset, Duration::ZERO),
         96..=97 => (Happening::Visit(Person::Ben), Duration::ZERO),
         98 => (Happening::Visit(Person::Anna), Duration::ZERO),
         _ => (Happening::SessionsEnded(Person::Anna), Duration::ZERO),

@@ -15,6 +15,7 @@ use signpost_core::{
     http::{Cause, Reply, Request},
     otlp::Signal,
 };
+use signpost_hal::panel::Press;
 use std::time::Duration;
 
 /// How often a program tries to hand over one record.
@@ -53,6 +54,14 @@ impl World {
         self.judge.called(caller);
         self.complete(Complete::Call(caller, call));
         Some(caller)
+    }
+
+    /// Somebody asks for something by the button.
+    pub fn press(&mut self, press: Press) {
+        if matches!(press, Press::SignOut | Press::Reset) {
+            self.expect_sign_out();
+        }
+        self.complete(Complete::Pressed(press));
     }
 
     pub(super) fn hang_up(&mut self, caller: CallerId) {
@@ -272,11 +281,14 @@ impl World {
                 self.judge.ledger.removed(now, &mut self.judge.verdicts);
             }
             JobResult::Forgotten(Ok(_)) => self.judge.forgotten(),
+            JobResult::Wiped(Ok(device_id)) => self.judge.wiped(device_id),
             JobResult::Appended(_)
             | JobResult::Batch(_)
             | JobResult::Metadata(_)
             | JobResult::Settled(Err(_))
-            | JobResult::Forgotten(Err(_)) => {}
+            | JobResult::Forgotten(Err(_))
+            | JobResult::Wiped(Err(_))
+            | JobResult::Starts(_) => {}
         }
         let double = self.device.double_programs();
         if double > 0 {

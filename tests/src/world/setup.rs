@@ -34,6 +34,8 @@ pub struct Setup {
     pub first_record: Option<u32>,
     /// One access token in so many is held against a copy of flash.
     pub proof_every: u32,
+    /// Whether the board has a button; else five power cycles sign out.
+    pub has_button: bool,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -53,6 +55,7 @@ impl Setup {
             programs: true,
             first_record: None,
             proof_every: 1,
+            has_button: true,
             sabotage: None,
         }
     }
@@ -83,8 +86,9 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
             unowned_with_first: setup.unowned_with_first,
         }),
         boot_id: [0; 16],
-        start: Start::Button,
+        start: if setup.has_button { Start::Button } else { Start::Replug },
         support: Support::default(),
         show_account: ShowAccount::Full,
+        power_cycles: !setup.has_button,
     }
 }

@@ -18,6 +18,8 @@ pub struct SessionRecord {
     pub revocations: Vec<Revocation>,
     /// Owners who signed out and whose keys are to be destroyed, with all that waits for them.
     pub forgetting: Vec<OwnerId>,
+    /// A reset is under way: everything but `revocations` is to be wiped.
+    pub wiping: bool,
     /// The latest usable date that was seen: a floor for the clock at the next start.
     pub seen: Option<Wall>,
 }

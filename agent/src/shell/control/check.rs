@@ -49,7 +49,10 @@ fn probe(name: &'static str, codes: &[&str], status: &Status) -> Probe {
         Some(fault) => Probe {
             name,
             result: weight(fault),
-            detail: format!("{} {}", fault.code, fault.title),
+            detail: match &fault.detail {
+                Some(detail) => format!("{} {}: {detail}", fault.code, fault.title),
+                None => format!("{} {}", fault.code, fault.title),
+            },
             advice: Some(fault.advice),
         },
         None => {

@@ -28,9 +28,7 @@ impl I2cBus {
     /// The name is that of another kind of bus, the bus does not exist, or this user may not use it.
     pub fn open(name: BusName, through: Through) -> Result<Self, PanelError> {
         through.check()?;
-        let BusName::I2c(_number) = name else {
-            return Err(PanelError::new(format!("needs an I2C bus such as i2c-1, not {name}")));
-        };
+        let _number = name.must_be_i2c()?;
         probe(&name.node())?;
         let failed = |error: &dyn std::fmt::Display| {
             PanelError::new(format!("cannot open {}: {error}", name.node().display()))

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use embedded_hal::digital::{ErrorType, InputPin, OutputPin};
 use gpiocdev::Request;
 use gpiocdev::line::Value;
+use gpiocdev::request::Builder;
 
 use super::{BusError, Through, probe};
 use crate::panel::PanelError;
@@ -37,6 +38,29 @@ impl LineName {
                 Ok((found.chip, found.info.offset))
             }
         }
+    }
+
+    /// Whether it is there and may be used. Takes it from nobody.
+    ///
+    /// # Errors
+    /// There is no such line or chip, or this user may not use it.
+    pub fn reach(&self) -> Result<(), PanelError> {
+        let (chip, _) = self.place()?;
+        probe(&chip)
+    }
+
+    /// A request for it to the kernel.
+    pub(in crate::panel) fn request(&self) -> Result<Builder, PanelError> {
+        let (chip, line) = self.place()?;
+        probe(&chip)?;
+        let mut request = Request::builder();
+        request.on_chip(chip).with_consumer(CONSUMER).with_line(line);
+        Ok(request)
+    }
+
+    /// That it could not be had.
+    pub(in crate::panel) fn not_taken(&self, error: &dyn fmt::Display) -> PanelError {
+        PanelError::new(format!("cannot take line {self}: {error}"))
     }
 
     /// The number that a Raspberry Pi knows it by.
@@ -108,12 +132,8 @@ impl Output {
         through.check()?;
         match through {
             Through::Linux => {
-                let (chip, line) = name.place()?;
-                probe(&chip)?;
-                let mut request = Request::builder();
-                let request = request.on_chip(chip).with_consumer(CONSUMER).with_line(line);
-                let request = request.as_output(value(high)).request();
-                Ok(Self(Driven::Linux(request.map_err(|error| not_taken(name, &error))?)))
+                let request = name.request()?.as_output(value(high)).request();
+                Ok(Self(Driven::Linux(request.map_err(|error| name.not_taken(&error))?)))
             }
             #[cfg(feature = "rppal")]
             Through::RaspberryPi => {
@@ -122,7 +142,7 @@ impl Output {
                 Ok(Self(Driven::RaspberryPi(pin)))
             }
             #[cfg(not(feature = "rppal"))]
-            Through::RaspberryPi => Err(not_taken(name, &"rppal is not built in")),
+            Through::RaspberryPi => Err(name.not_taken(&"rppal is not built in")),
         }
     }
 }
@@ -136,17 +156,13 @@ impl Input {
         through.check()?;
         match through {
             Through::Linux => {
-                let (chip, line) = name.place()?;
-                probe(&chip)?;
-                let mut request = Request::builder();
-                let request = request.on_chip(chip).with_consumer(CONSUMER).with_line(line);
-                let request = request.as_input().request();
-                Ok(Self(Read::Linux(request.map_err(|error| not_taken(name, &error))?)))
+                let request = name.request()?.as_input().request();
+                Ok(Self(Read::Linux(request.map_err(|error| name.not_taken(&error))?)))
             }
             #[cfg(feature = "rppal")]
             Through::RaspberryPi => Ok(Self(Read::RaspberryPi(pi(name)?.into_input()))),
             #[cfg(not(feature = "rppal"))]
-            Through::RaspberryPi => Err(not_taken(name, &"rppal is not built in")),
+            Through::RaspberryPi => Err(name.not_taken(&"rppal is not built in")),
         }
     }
 }
@@ -154,15 +170,34 @@ impl Input {
 #[cfg(feature = "rppal")]
 fn pi(name: &LineName) -> Result<rppal::gpio::Pin, PanelError> {
     let number = name.on_pi()?;
-    rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|e| not_taken(name, &e))
-}
-
-fn not_taken(name: &LineName, error: &dyn fmt::Display) -> PanelError {
-    PanelError::new(format!("cannot take line {name}: {error}"))
+    rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|e| name.not_taken(&e))
 }
 
 fn value(high: bool) -> Value {
     if high { Value::Active } else { Value::Inactive }
+}
+
+/// A line with a lamp or buzzer that is on while the line is low, or high.
+#[derive(Debug)]
+pub struct Switch<O> {
+    /// The line.
+    pub line: O,
+    /// Whether it is on while the line is low.
+    pub active_low: bool,
+}
+
+impl<O: ErrorType> ErrorType for Switch<O> {
+    type Error = O::Error;
+}
+
+impl<O: OutputPin> OutputPin for Switch<O> {
+    fn set_low(&mut self) -> Result<(), O::Error> {
+        self.line.set_state(self.active_low.into())
+    }
+
+    fn set_high(&mut self) -> Result<(), O::Error> {
+        self.line.set_state((!self.active_low).into())
+    }
 }
 
 impl ErrorType for Output {

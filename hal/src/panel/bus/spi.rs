@@ -31,9 +31,7 @@ impl SpiBus {
     /// or it does not take that speed.
     pub fn open(name: BusName, through: Through, hertz: u32) -> Result<Self, PanelError> {
         through.check()?;
-        let BusName::Spi(_bus, _select) = name else {
-            return Err(PanelError::new(format!("needs an SPI bus such as spi-0.0, not {name}")));
-        };
+        let (_bus, _select) = name.must_be_spi()?;
         probe(&name.node())?;
         let failed = |error: &dyn Display| {
             PanelError::new(format!("cannot open {}: {error}", name.node().display()))
