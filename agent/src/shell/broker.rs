@@ -1,5 +1,7 @@
 //! The token socket: access tokens for local programs, in OAuth's words.
 
+mod rules;
+
 use std::time::Duration;
 
 use hyper::{Method, Request, StatusCode};
@@ -8,8 +10,13 @@ use signpost_core::session::{AccessToken, TokenKey};
 use url::form_urlencoded;
 
 use super::control;
-use super::sockets::{Desk, Reply, Unavailable as _, error, json, no_such_path, wrong_method};
+use super::sockets::{
+    Desk, Reply, Rights, Unavailable as _, error, json, no_such_path, wrong_method,
+};
 use crate::ports::{Answer, Call};
+
+use rules::Denied;
+pub(super) use rules::Rules;
 
 /// The longest query that is read.
 const MOST_QUERY: usize = 8 << 10;
@@ -29,16 +36,41 @@ struct Token<'a> {
     scope: Option<String>,
 }
 
-pub(super) async fn answer<B>(request: &Request<B>, desk: &Desk) -> Reply {
+pub(super) async fn answer<B>(request: &Request<B>, rights: &Rights, desk: &Desk) -> Reply {
     match (request.uri().path(), request.method()) {
         ("/v1/token", &Method::GET) => match wanted(request.uri().query().unwrap_or_default()) {
-            Ok((key, min_ttl)) => hand_out(key, min_ttl, desk).await,
+            Ok((key, min_ttl)) => match within(rights, key) {
+                Ok(key) => hand_out(key, min_ttl, desk).await,
+                Err(denied) => not_allowed(denied),
+            },
             Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
         },
         ("/v1/status", &Method::GET) => control::status(desk, false).await,
         ("/v1/token" | "/v1/status", _) => wrong_method("GET"),
         _ => no_such_path(),
     }
+}
+
+/// The token that goes to whoever has these rights and asks for `key`.
+fn within(rights: &Rights, key: TokenKey) -> Result<TokenKey, Denied> {
+    match rights {
+        Rights::Full => Ok(key),
+        Rights::Ruled(rules, peer) => rules.narrow(peer, &key),
+    }
+}
+
+fn not_allowed(denied: Denied) -> Reply {
+    let (name, description) = match denied {
+        Denied::Scope => {
+            ("invalid_scope", "No rule in [broker.allow] gives this program these scopes.")
+        }
+        Denied::Resource => (
+            "invalid_target",
+            "No rule in [broker.allow] gives this program tokens for this resource, or several \
+             resources are allowed and none is named.",
+        ),
+    };
+    error(StatusCode::FORBIDDEN, name, description)
 }
 
 async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {

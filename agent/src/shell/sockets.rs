@@ -6,6 +6,7 @@
 //! [`Calls`]; nothing is decided here.
 
 mod listener;
+mod peer;
 mod reply;
 mod seats;
 mod server;
@@ -28,7 +29,9 @@ use crate::ports::{Answer, Call};
 pub use listener::BindError;
 pub(super) use reply::{Reply, Unavailable, error, json, no_such_path, text, wrong_method};
 
+use broker::Rules;
 use listener::Listener;
+pub(super) use peer::Peer;
 use server::{Admission, Door};
 
 /// What a client may take.
@@ -103,16 +106,15 @@ impl Sockets {
     /// The first one that cannot be bound.
     pub fn bind_within(config: &Config, limits: Limits) -> Result<Self, BindError> {
         let control = Listener::unix("control.socket", config.control.socket.as_path(), 0o600)?;
-        let tokens = Listener::unix("broker.socket", config.broker.socket.as_path(), 0o600)?;
-        if !config.broker.allow.is_empty() {
-            tracing::warn!(
-                "broker.allow: this version hands tokens to root and its own user only; \
-                 the rules are ignored"
-            );
-        }
+        // Where there are rules they decide, by what the kernel says of each caller.
+        let (mode, admission) = match config.broker.allow.is_empty() {
+            true => (0o600, Admission::Owner),
+            false => (0o666, Admission::Ruled(Arc::new(Rules::of(&config.broker)))),
+        };
+        let tokens = Listener::unix("broker.socket", config.broker.socket.as_path(), mode)?;
         let mut doors = vec![
             Door { listener: control, purpose: Purpose::Control, admission: Admission::Owner },
-            Door { listener: tokens, purpose: Purpose::Tokens, admission: Admission::Owner },
+            Door { listener: tokens, purpose: Purpose::Tokens, admission },
         ];
         for place in &config.telemetry.listen {
             let listener = listen("telemetry.listen", place)?;
@@ -162,6 +164,14 @@ fn listen(key: &'static str, place: &Listen) -> Result<Listener, BindError> {
     }
 }
 
+/// What a client may ask for.
+pub(super) enum Rights {
+    /// Whatever its socket is for.
+    Full,
+    /// Tokens within the rules that speak of it.
+    Ruled(Arc<Rules>, Peer),
+}
+
 /// What every request is answered with.
 pub(super) struct Desk {
     calls: Calls,
@@ -183,10 +193,15 @@ impl Desk {
     }
 }
 
-async fn answer(purpose: Purpose, request: Request<Incoming>, desk: &Arc<Desk>) -> Reply {
+async fn answer(
+    purpose: Purpose,
+    rights: &Rights,
+    request: Request<Incoming>,
+    desk: &Arc<Desk>,
+) -> Reply {
     match purpose {
         Purpose::Control => control::answer(&request, desk).await,
-        Purpose::Tokens => broker::answer(&request, desk).await,
+        Purpose::Tokens => broker::answer(&request, rights, desk).await,
         Purpose::Intake => intake::answer(request, desk).await,
         Purpose::Metrics => control::answer_metrics(&request, desk).await,
     }

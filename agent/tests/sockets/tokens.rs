@@ -1,11 +1,19 @@
 //! The token socket.
 
+use std::fs::{Permissions, set_permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use signpost::ports::{Answer, Call};
+use signpost::shell::sockets::Limits;
 use signpost_core::session::TokenKey;
 
-use crate::stage::{Stage, answer_status, get, status};
+use crate::stage::{Folder, Reply, Stage, answer_status, get, parse, status};
 
 #[tokio::test]
 async fn who_may_have_tokens_sees_no_code() {
@@ -76,4 +84,61 @@ async fn refusals_have_oauth_s_names() {
         assert_eq!((reply.status, &reply.json()["error"]), (status, &error.into()));
         assert_eq!(reply.header("retry-after").is_some(), status == 503);
     }
+}
+
+/// Asks as a program of this user and these groups, which takes root.
+async fn ask_as(socket: PathBuf, user: u32, groups: &'static [u32], request: String) -> Reply {
+    let asked = std::thread::spawn(move || {
+        let gid = |group: &u32| Gid::from_raw(*group);
+        // The kernel's calls change this thread alone.
+        set_thread_groups(&groups.iter().map(gid).collect::<Vec<_>>()).unwrap();
+        let own = Gid::from_raw(65_534);
+        set_thread_res_gid(own, own, own).unwrap();
+        let user = Uid::from_raw(user);
+        set_thread_res_uid(user, user, user).unwrap();
+        let mut stream = UnixStream::connect(socket).unwrap();
+        let _ = stream.write_all(request.as_bytes());
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    });
+    let bytes = tokio::task::spawn_blocking(move || asked.join().unwrap()).await.unwrap();
+    parse(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn rules_decide_by_user_and_group_who_may_have_which_token() {
+    if !geteuid().is_root() {
+        // Nobody else can take on other users.
+        return;
+    }
+    let folder = Folder::with(
+        "[broker.allow.dashboard]\nuid = 4001\nscopes = [\"read\"]\n\
+         [broker.allow.staff]\ngroup = \"daemon\"\nscopes = [\"read\", \"write\"]\n",
+    );
+    set_permissions(folder.path(""), Permissions::from_mode(0o755)).unwrap();
+    let socket = folder.path("token.sock");
+    let stage = Stage::within(Limits::default(), folder, |call| match call {
+        Call::Status { .. } => answer_status(&status("pairing")),
+        _ => Some(Answer::SignInNeeded),
+    });
+    let ask = |user, groups, path: &str| ask_as(socket.clone(), user, groups, get(path));
+    // The group daemon is 1 on every Debian.
+    for (user, groups, path, code, error) in [
+        (4001, &[][..], "/v1/token", 503, "login_required"),
+        (4001, &[], "/v1/token?scope=write", 403, "invalid_scope"),
+        (4001, &[], "/v1/token?resource=https%3A%2F%2Fa", 403, "invalid_target"),
+        (4002, &[1], "/v1/token?scope=write", 503, "login_required"),
+    ] {
+        let reply = ask(user, groups, path).await;
+        assert_eq!((reply.status, &reply.json()["error"]), (code, &error.into()), "{user} {path}");
+    }
+    assert_eq!(ask(4002, &[], "/v1/token").await.status, 403, "no rule speaks of it");
+    assert_eq!(ask(4001, &[], "/v1/status").await.status, 200);
+    let narrowed = |scopes: &str| {
+        format!("Token {{ key: TokenKey {{ resource: None, scopes: [{scopes}] }}, min_ttl: 0ns }}")
+    };
+    let expected =
+        [narrowed("\"read\""), narrowed("\"write\""), "Status { private: false }".to_owned()];
+    assert_eq!(stage.calls(), expected, "nothing else got to the driver");
 }

@@ -14,6 +14,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::Peer;
+
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 64;
 
@@ -78,8 +80,8 @@ impl Listener {
         }
     }
 
-    /// The next client, with its user as the kernel knows it.
-    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<u32>)> {
+    /// The next client; who it is, where the kernel knows.
+    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<Peer>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -89,8 +91,8 @@ impl Listener {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let user = stream.peer_cred().ok().map(|peer| peer.uid());
-                Ok((Box::new(stream), user))
+                let peer = Peer::of(&stream).ok();
+                Ok((Box::new(stream), peer))
             }
         }
     }

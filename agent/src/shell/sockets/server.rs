@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use super::listener::{Listener, Stream};
 use super::seats::{Seat, Seats};
-use super::{Desk, Purpose, answer};
+use super::{Desk, Peer, Purpose, Rights, answer};
+use crate::shell::broker::Rules;
 
 /// Bytes of a request's line and header at most.
 const HEADER_BYTES: usize = 16 << 10;
@@ -39,21 +40,32 @@ pub(super) struct Door {
 }
 
 /// Whom a socket is for, beside the rights of its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Admission {
     /// The agent's own user and root.
     Owner,
+    /// Those, and of whom a rule speaks.
+    Ruled(Arc<Rules>),
     /// Whoever reaches it.
     Anyone,
 }
 
 impl Admission {
-    fn admits(self, user: Option<u32>) -> bool {
+    fn admits(&self, peer: Option<&Peer>) -> bool {
         match self {
             Self::Anyone => true,
-            Self::Owner => {
-                user.is_some_and(|user| user == 0 || user == rustix::process::geteuid().as_raw())
+            Self::Owner => peer.is_some_and(Peer::is_owner),
+            Self::Ruled(rules) => peer.is_some_and(|peer| peer.is_owner() || rules.admit(peer)),
+        }
+    }
+
+    /// What `peer` may ask for.
+    fn rights(&self, peer: Option<Peer>) -> Rights {
+        match (self, peer) {
+            (Self::Ruled(rules), Some(peer)) if !peer.is_owner() => {
+                Rights::Ruled(Arc::clone(rules), peer)
             }
+            _ => Rights::Full,
         }
     }
 }
@@ -66,15 +78,19 @@ impl Door {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, user)) if !self.admission.admits(user) => {
+                    Ok((stream, peer)) if !self.admission.admits(peer.as_ref()) => {
                         turn_away(stream, NOT_ALLOWED).await;
                     }
-                    Ok((stream, _)) => match seats.take(desk.limits.connections) {
+                    Ok((stream, peer)) => match seats.take(desk.limits.connections) {
                         Some(seat) => {
                             let id = seat.id();
                             let desk = Arc::clone(&desk);
-                            let served =
-                                connection(stream, self.purpose, seat, desk, stopping.clone());
+                            let visit = Visit {
+                                purpose: self.purpose,
+                                rights: self.admission.rights(peer),
+                                seat,
+                            };
+                            let served = connection(stream, visit, desk, stopping.clone());
                             seats.served_by(id, tasks.spawn(served));
                         }
                         None => turn_away(stream, TOO_MANY).await,
@@ -105,17 +121,23 @@ async fn turn_away(mut stream: Box<dyn Stream>, reply: &[u8]) {
     let _ = timeout(Duration::ZERO, stream.write_all(reply)).await;
 }
 
+/// What a connection is for, and what it may.
+struct Visit {
+    purpose: Purpose,
+    rights: Rights,
+    seat: Seat,
+}
+
 async fn connection(
     stream: Box<dyn Stream>,
-    purpose: Purpose,
-    seat: Seat,
+    visit: Visit,
     desk: Arc<Desk>,
     mut stopping: watch::Receiver<()>,
 ) {
     let limits = desk.limits.clone();
     let service = service_fn(async |request| {
-        let _busy = seat.busy();
-        Ok::<_, Infallible>(answer(purpose, request, &desk).await)
+        let _busy = visit.seat.busy();
+        Ok::<_, Infallible>(answer(visit.purpose, &visit.rights, request, &desk).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

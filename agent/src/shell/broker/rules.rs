@@ -1,0 +1,193 @@
+//! `[broker.allow.*]`: which local program may have which token.
+
+use std::fs;
+
+use signpost_core::session::TokenKey;
+
+use crate::config::{Broker, Peer as Who, Rule as RuleConfig};
+use crate::shell::sockets::Peer;
+
+/// Longest file of users or groups that is read.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The rules with names turned into numbers, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules(Vec<Rule>);
+
+#[derive(Clone, Debug)]
+struct Rule {
+    user: Option<u32>,
+    group: Option<u32>,
+    scopes: Vec<String>,
+    resources: Vec<String>,
+}
+
+/// Why a program does not get what it asks for, in OAuth's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// A scope beyond the rule.
+    Scope,
+    /// A resource beyond the rule, or none where one has to be named.
+    Resource,
+}
+
+impl Rules {
+    /// The rules of `broker`. Users and groups are looked up in `/etc/passwd` and `/etc/group` now;
+    /// a name that is not there lets nobody in, and is said.
+    pub(crate) fn of(broker: &Broker) -> Self {
+        let rules = broker.allow.iter().filter_map(|(name, rule)| {
+            let resolved = Rule::of(rule, number);
+            if resolved.is_none() {
+                tracing::warn!(
+                    "broker.allow.{name}: there is no such user or group in /etc; make it, then \
+                     restart the agent, or name a uid"
+                );
+            }
+            resolved
+        });
+        Self(rules.collect())
+    }
+
+    /// Whether any rule speaks of `peer`.
+    pub(crate) fn admit(&self, peer: &Peer) -> bool {
+        self.0.iter().any(|rule| rule.speaks_of(peer))
+    }
+
+    /// The token that `peer` gets who asks for `wanted`: no more than the first rule allows that
+    /// allows it.
+    ///
+    /// # Errors
+    /// What no rule for `peer` allows.
+    pub(crate) fn narrow(&self, peer: &Peer, wanted: &TokenKey) -> Result<TokenKey, Denied> {
+        let mut denied = Denied::Scope;
+        for rule in self.0.iter().filter(|rule| rule.speaks_of(peer)) {
+            match rule.narrow(wanted) {
+                Ok(key) => return Ok(key),
+                Err(why) => denied = why,
+            }
+        }
+        Err(denied)
+    }
+}
+
+impl Rule {
+    fn of(config: &RuleConfig, number: impl Fn(&'static str, &str) -> Option<u32>) -> Option<Self> {
+        let (user, group) = match &config.peer {
+            Who::Uid(uid) => (Some(uid.get()), None),
+            Who::User(name) => (Some(number("/etc/passwd", name.as_str())?), None),
+            Who::Group(name) => (None, Some(number("/etc/group", name.as_str())?)),
+        };
+        Some(Self {
+            user,
+            group,
+            scopes: config.scopes.iter().map(ToString::to_string).collect(),
+            resources: config.resources.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn speaks_of(&self, peer: &Peer) -> bool {
+        self.user == Some(peer.user) || self.group.is_some_and(|group| peer.groups.contains(&group))
+    }
+
+    fn narrow(&self, wanted: &TokenKey) -> Result<TokenKey, Denied> {
+        let resource = match (&wanted.resource, self.resources.as_slice()) {
+            (None, []) => None,
+            (None, [only]) => Some(only.clone()),
+            (Some(resource), allowed) if allowed.contains(resource) => Some(resource.clone()),
+            (Some(_) | None, _) => return Err(Denied::Resource),
+        };
+        let is_allowed = |scope| self.scopes.is_empty() || self.scopes.contains(scope);
+        if !wanted.scopes.iter().all(is_allowed) {
+            return Err(Denied::Scope);
+        }
+        let scopes = if wanted.scopes.is_empty() { &self.scopes } else { &wanted.scopes };
+        Ok(TokenKey::new(resource, scopes))
+    }
+}
+
+/// The third field of the line of `name` in a file such as passwd(5) or group(5).
+pub(crate) fn number(file: &str, name: &str) -> Option<u32> {
+    let length = fs::metadata(file).ok()?.len();
+    let text = (length <= MOST_BYTES).then(|| fs::read_to_string(file).ok()).flatten()?;
+    number_in(&text, name)
+}
+
+fn number_in(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Rules {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let rule = |user, group, scopes: &[&str], resources: &[&str]| Rule {
+            user,
+            group,
+            scopes: words(scopes),
+            resources: words(resources),
+        };
+        Rules(vec![
+            rule(None, Some(50), &["telemetry.write"], &[]),
+            rule(Some(1000), None, &["read", "write"], &["https://a.example", "https://b.example"]),
+            rule(Some(1001), None, &[], &["https://a.example"]),
+        ])
+    }
+
+    fn peer(user: u32, groups: &[u32]) -> Peer {
+        Peer { user, groups: groups.to_vec() }
+    }
+
+    fn key(resource: Option<&str>, scopes: &[&str]) -> TokenKey {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        TokenKey::new(resource.map(str::to_owned), &scopes)
+    }
+
+    #[test]
+    fn nobody_comes_in_without_a_rule() {
+        assert!(rules().admit(&peer(7, &[1, 50])));
+        assert!(rules().admit(&peer(1000, &[])));
+        assert!(!rules().admit(&peer(7, &[1000])), "a number is a user or a group, not both");
+        assert!(!rules().admit(&peer(50, &[])));
+    }
+
+    #[test]
+    fn nobody_gets_more_than_their_rule_and_who_asks_for_nothing_gets_all_of_it() {
+        let narrow = |user, groups: &[u32], wanted| rules().narrow(&peer(user, groups), &wanted);
+        let collector = narrow(7, &[50], key(None, &[]));
+        assert_eq!(collector, Ok(key(None, &["telemetry.write"])));
+        assert_eq!(narrow(7, &[50], key(None, &["read"])), Err(Denied::Scope));
+        let a = Some("https://a.example");
+        assert_eq!(narrow(7, &[50], key(a, &[])), Err(Denied::Resource));
+        assert_eq!(narrow(1000, &[], key(a, &["read"])), Ok(key(a, &["read"])));
+        assert_eq!(narrow(1000, &[], key(a, &[])), Ok(key(a, &["read", "write"])));
+        assert_eq!(narrow(1000, &[], key(None, &[])), Err(Denied::Resource), "which of both?");
+        assert_eq!(narrow(1001, &[], key(None, &["any"])), Ok(key(a, &["any"])), "the only one");
+        let other = Some("https://c.example");
+        assert_eq!(narrow(1001, &[], key(other, &[])), Err(Denied::Resource));
+        assert_eq!(narrow(7, &[], key(None, &[])), Err(Denied::Scope));
+    }
+
+    #[test]
+    fn whom_two_rules_speak_of_has_what_either_allows() {
+        let both = peer(1000, &[50]);
+        let collector = key(None, &["telemetry.write"]);
+        assert_eq!(rules().narrow(&both, &collector), Ok(collector));
+        let a = key(Some("https://a.example"), &["read"]);
+        assert_eq!(rules().narrow(&both, &a), Ok(a));
+    }
+
+    #[test]
+    fn names_are_those_of_passwd_and_group() {
+        let text = "root:x:0:0:root:/root:/bin/sh\nnobody:*:65534:65534::/:\nbad:x:many:\n+::::\n";
+        assert_eq!(number_in(text, "nobody"), Some(65_534));
+        assert_eq!(number_in(text, "bad"), None);
+        assert_eq!(number_in(text, "nobod"), None);
+        assert_eq!(number_in("telemetry:x:50:a,b\n", "telemetry"), Some(50));
+        assert_eq!(number("/etc/passwd", "root"), Some(0));
+    }
+}
