@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use signpost_hal::panel::PanelThread;
 use tokio::runtime;
 
 use crate::shell::journal;
@@ -147,10 +148,14 @@ fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-/// A panic anywhere, a panel's thread included, ends the process with the code of a bug; whoever
-/// started it starts it again. What it says may hold anything, so it goes nowhere.
+/// A panic ends the process with the code of a bug; whoever started it starts it again. Only a
+/// panel's thread gets over one: its driver counts as failed, and is opened anew (design invariant
+/// 9). What a panic says may hold anything, so it goes nowhere.
 fn exit_at_panic() {
     panic::set_hook(Box::new(|info| {
+        if PanelThread::is_current() {
+            return;
+        }
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = format!("a bug at {place}; please report it");
         output::complain(&text);

@@ -5,24 +5,19 @@
 //! every two milliseconds while it signs in, sends and shows; the end is the time from the order to
 //! stop until everything is over. Prints a table, then one JSON object as the last line.
 
+mod inside;
+
+use inside::Inside;
 use serde_json::{Value, json};
-use signpost::{
-    config::{Sources, load},
-    ports::Call,
-    shell::{calls::Calls, run::Agent},
-};
+use signpost::ports::Call;
 use signpost_hal::{
     clock,
     panel::bus::BusName,
     sim::{Chip, EmulatedBoard, I2cChip, Log, Oled, OledKind, Part, Time},
 };
-use signpost_sandbox::{Options, Sandbox};
 use std::{
     error::Error,
     fmt::Write as _,
-    fs::File,
-    io::Write as _,
-    path::Path,
     sync::{
         Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -32,7 +27,6 @@ use std::{
 };
 use tokio::{
     runtime,
-    sync::oneshot,
     time::{MissedTickBehavior, interval},
 };
 
@@ -99,55 +93,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn measure(panels: bool) -> Result<Measured, Box<dyn Error>> {
-    let options = Options { interval: Some(Duration::from_secs(1)), ..Options::default() };
-    let sandbox = Sandbox::start(options).await?;
-    let home = tempfile::tempdir()?;
     let (board, torn, toml) = board(panels);
-    let file = home.path().join("signpost.toml");
-    File::create(&file)?.write_all(configuration(&sandbox, home.path(), &toml).as_bytes())?;
-    let loaded = load(&Sources::file(&file))?;
-    let (door, doors) = oneshot::channel::<Calls>();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let agent = thread::spawn(move || {
-        let alone = runtime::Builder::new_current_thread().enable_all().build();
-        alone.map_err(|error| error.to_string())?.block_on(async {
-            let agent = Agent::open_on(board, &loaded).map_err(|error| error.to_string())?;
-            let _ = door.send(agent.calls());
-            let shutdown = async { drop(stopped.await) };
-            agent.run(shutdown).await.map_err(|error| error.to_string())
-        })
-    });
-    let calls = doors.await?;
+    let inside = Inside::start(board, &toml).await?;
     let over = AtomicBool::new(false);
     let late = thread::scope(|scope| {
         scope.spawn(|| tear(&torn, &over));
-        let (here, calls, sandbox) = (runtime::Handle::current(), &calls, &sandbox);
-        let late = scope.spawn(move || here.block_on(ask(calls, sandbox)));
-        let late = late.join();
+        let (here, inside) = (runtime::Handle::current(), &inside);
+        let late = scope.spawn(move || here.block_on(ask(inside))).join();
         over.store(true, Ordering::SeqCst);
         late
     });
     let late = late.map_err(|_| "the questions ended in a panic")?;
-    let began = clock::boot();
-    let _ = stop.send(());
-    agent.join().map_err(|_| "the agent ended in a panic")??;
-    let stop = clock::boot() - began;
-    sandbox.stop().await;
-    Ok(Measured { late, stop })
-}
-
-fn configuration(sandbox: &Sandbox, home: &Path, panels: &str) -> String {
-    let home = home.display();
-    format!(
-        "[issuer]\nurl = \"{}\"\nclient_id = \"signpost\"\n\
-         [store]\ntokens = {{ path = \"{home}/tokens.flash\" }}\n\
-         spool = {{ path = \"{home}/spool.flash\", size = \"1 MiB\" }}\n\
-         [telemetry]\nendpoint = \"{}\"\nlisten = [\"unix:{home}/otlp.sock\"]\nvitals = \"1 s\"\n\
-         [broker]\nsocket = \"{home}/token.sock\"\n[control]\nsocket = \"{home}/control.sock\"\n\
-         {panels}",
-        sandbox.issuer_url(),
-        sandbox.telemetry_url(),
-    )
+    Ok(Measured { late, stop: inside.stop().await? })
 }
 
 /// Off, on again, and without power for a moment, over and over.
@@ -168,7 +125,8 @@ fn tear(panels: &[Part<Oled>], over: &AtomicBool) {
     }
 }
 
-async fn ask(calls: &Calls, sandbox: &Sandbox) -> Vec<Duration> {
+async fn ask(inside: &Inside) -> Vec<Duration> {
+    let calls = &inside.calls;
     let mut ticks = interval(ASKED_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let until = clock::boot() + ASKED_FOR;
@@ -178,9 +136,7 @@ async fn ask(calls: &Calls, sandbox: &Sandbox) -> Vec<Duration> {
         // Every second the picture may change on all of them, and whoever waits is approved.
         if late.len() % 500 == 0 {
             let _ = calls.ask(Call::TestPanels).await;
-            for pending in sandbox.pending_codes() {
-                let _ = sandbox.approve(&pending.user_code, "anna");
-            }
+            inside.approve();
         }
         let began = clock::boot();
         let _ = calls.ask(Call::Status { private: false }).await;

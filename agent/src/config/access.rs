@@ -121,6 +121,7 @@ section! {
         uid: Option<Uid>,
         scopes: Vec<Scope>,
         resources: Vec<Resource>,
+        file: Option<AbsPath>,
     }
 }
 
@@ -142,6 +143,8 @@ pub struct Rule {
     pub scopes: Vec<Scope>,
     /// The APIs that a token may be for; empty: the issuer's default one.
     pub resources: Vec<Resource>,
+    /// Where the token is kept for programs that read a file.
+    pub file: Option<AbsPath>,
 }
 
 /// A program at the other end of a socket, by what the kernel says of it.
@@ -184,7 +187,13 @@ impl RuleKeys {
         if self.scopes.is_empty() && self.resources.is_empty() {
             return at.missing(&key, "it allows nothing: set scopes or resources");
         }
-        Some(Rule { peer: peer?, scopes: self.scopes, resources: self.resources })
+        if self.file.is_some() && self.resources.len() > 1 {
+            let text = "a file holds one token, and there are several resources; \
+                        write a rule for each";
+            return at.wrong(&format!("{key}.file"), text);
+        }
+        let Self { scopes, resources, file, .. } = self;
+        Some(Rule { peer: peer?, scopes, resources, file })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use signpost_hal::panel::bus::LineName;
 
-use super::access::Pins;
+use super::access::{Peer, Pins};
 use super::board::Button;
 use super::panel::Driver;
 use super::resolve::Config;
@@ -56,6 +56,14 @@ pub fn unit(config: &Config) -> String {
         let mtd = medium.as_path().to_string_lossy().starts_with("/dev/mtd");
         needs.file(medium.as_path(), (!mtd).then_some("disk"));
     }
+    for (_, rule) in &config.broker.allow {
+        let Some(file) = &rule.file else { continue };
+        needs.file(file.as_path(), None);
+        if let Peer::Group(group) = &rule.peer {
+            // Only a member may hand a file to a group.
+            needs.member(group.as_str());
+        }
+    }
     if let Some(textfile) = &config.metrics.textfile {
         needs.file(textfile.as_path(), None);
     }
@@ -70,7 +78,7 @@ pub fn unit(config: &Config) -> String {
 #[derive(Default)]
 struct Needs {
     devices: BTreeSet<String>,
-    groups: BTreeSet<&'static str>,
+    groups: BTreeSet<String>,
     folders: BTreeSet<String>,
     credentials: BTreeSet<String>,
 }
@@ -78,7 +86,11 @@ struct Needs {
 impl Needs {
     fn device(&mut self, node: &Path, group: Option<&'static str>) {
         self.devices.insert(word(node));
-        self.groups.extend(group);
+        self.groups.extend(group.map(str::to_owned));
+    }
+
+    fn member(&mut self, group: &str) {
+        self.groups.insert(group.to_owned());
     }
 
     fn line(&mut self, line: &LineName, pins: Pins) {

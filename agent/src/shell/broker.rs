@@ -1,5 +1,6 @@
 //! The token socket: access tokens for local programs, in OAuth's words.
 
+mod file;
 mod rules;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::sockets::{
 };
 use crate::ports::{Answer, Call};
 
+pub(super) use file::TokenFile;
 use rules::Denied;
 pub(super) use rules::Rules;
 

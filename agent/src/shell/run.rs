@@ -1,6 +1,7 @@
 //! The agent as it runs: the loop between the driver and everything that happens.
 
 use super::{
+    broker::TokenFile,
     calls::{Asked, Calls},
     http::{Http, HttpError, Limits},
     journal, keys,
@@ -32,7 +33,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -103,6 +104,9 @@ pub struct Agent {
     sockets: Option<Sockets>,
     vitals: Option<Vitals>,
     signed_in: Arc<Notify>,
+    token_files: Vec<TokenFile>,
+    /// Tells those who keep one that something has happened to tokens.
+    token_news: watch::Sender<()>,
     door: Calls,
     calls: mpsc::Receiver<Asked>,
     callers: BTreeMap<CallerId, oneshot::Sender<Answer>>,
@@ -158,6 +162,8 @@ impl Agent {
             sockets: Some(sockets),
             vitals,
             signed_in: Arc::default(),
+            token_files: TokenFile::all(&config.broker, &door),
+            token_news: watch::Sender::default(),
             door,
             calls,
             callers: BTreeMap::new(),
@@ -197,6 +203,10 @@ impl Agent {
         if let Some(vitals) = self.vitals.take() {
             measured.spawn(vitals.run(Arc::clone(&self.signed_in)));
         }
+        let mut kept = JoinSet::new();
+        for file in self.token_files.drain(..) {
+            kept.spawn(file.keep(self.token_news.subscribe()));
+        }
         self.supervisor.ready();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -206,7 +216,7 @@ impl Agent {
                 happened = self.next() => self.take(happened?),
             }
         }
-        drop(measured);
+        drop((measured, kept));
         self.stop().await?;
         // Answers that were given still have to reach whoever asked.
         let _ = timeout(PATIENCE, served.join_next()).await;
@@ -329,8 +339,8 @@ impl Agent {
             Submit::Screen(screen) => self.panels.show(&screen),
             Submit::Journal(entry) => {
                 journal::write(&entry);
-                if let Entry::Session(Event::SignedIn { .. }) = entry {
-                    self.signed_in.notify_one();
+                if let Entry::Session(event) = &entry {
+                    self.tokens_changed(event);
                 }
             }
             Submit::Answer(SELF, answer) => {
@@ -344,6 +354,24 @@ impl Agent {
                     let _ = waiting.send(answer);
                 }
             }
+        }
+    }
+
+    /// Those who wait for a sign-in, or keep a token, hear of it.
+    fn tokens_changed(&self, event: &Event) {
+        if let Event::SignedIn { .. } = event {
+            self.signed_in.notify_one();
+        }
+        let concerns_tokens = matches!(
+            event,
+            Event::SignedIn { .. }
+                | Event::Refreshed { .. }
+                | Event::Suspended { .. }
+                | Event::Resumed
+                | Event::SignedOut
+        );
+        if concerns_tokens {
+            self.token_news.send_replace(());
         }
     }
 

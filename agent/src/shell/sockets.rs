@@ -106,6 +106,12 @@ impl Sockets {
     /// The first one that cannot be bound.
     pub fn bind_within(config: &Config, limits: Limits) -> Result<Self, BindError> {
         let control = Listener::unix("control.socket", config.control.socket.as_path(), 0o600)?;
+        for name in Rules::of_strangers(&config.broker) {
+            tracing::warn!(
+                "broker.allow.{name}: there is no such user or group in /etc; make it, then \
+                 restart the agent, or name a uid"
+            );
+        }
         // Where there are rules they decide, by what the kernel says of each caller.
         let (mode, admission) = match config.broker.allow.is_empty() {
             true => (0o600, Admission::Owner),

@@ -267,6 +267,10 @@ fn what_only_shows_when_all_is_together_is_refused_with_advice() {
             "[broker.allow.x]\nuid = 0\nuser = \"x\"\nscopes = [\"a\"]",
             "broker.allow.x: found more than one",
         ),
+        (
+            "[broker.allow.x]\nuid = 0\nresources = [\"https://a\", \"https://b\"]\nfile = \"/run/t\"",
+            "L7: broker.allow.x.file: a file holds one token, and there are several resources",
+        ),
     ] {
         let error = error_after_least(text);
         assert!(error.contains(said) && error.lines().count() == 1, "{text} gave: {error}");

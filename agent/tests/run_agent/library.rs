@@ -185,6 +185,41 @@ async fn a_stop_waits_for_an_answer_that_may_hold_a_new_token() {
 }
 
 #[tokio::test]
+async fn a_token_file_holds_the_newest_token_and_goes_with_the_sign_in() {
+    let servers = Servers::start().await;
+    let device = Device::new(&servers);
+    servers.world().lifetime = 1;
+    let file = device.path("run/collector.token");
+    let rule = format!(
+        "[broker.allow.collector]\nuid = {}\nscopes = [\"telemetry.write\"]\nfile = \"{}\"\n[control]",
+        rustix::process::geteuid().as_raw(),
+        file.display()
+    );
+    device.edit("[control]", &rule);
+    let agent = Running::start(&device);
+    agent.becomes(is_pairing).await;
+    assert!(!file.exists(), "nobody is signed in");
+    servers.world().approved = true;
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 3 {
+        looks.tick().await;
+        if let Ok(token) = fs::read_to_string(&file) {
+            assert!(token.starts_with("at-secret-") && !token.ends_with('\n'), "{token:?}");
+            seen.insert(token);
+        }
+    }
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(!device.path("run/collector.token.new").exists());
+    let answer = agent.calls.ask(Call::SignOut).await.unwrap();
+    assert!(matches!(answer, Answer::Done), "{answer:?}");
+    while file.exists() {
+        looks.tick().await;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn who_no_longer_waits_makes_room() {
     let servers = Servers::start().await;
     let device = Device::new(&servers);

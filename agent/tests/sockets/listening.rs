@@ -19,12 +19,12 @@ async fn sockets_are_closed_to_others() {
 }
 
 #[tokio::test]
-async fn with_rules_for_others_the_token_socket_stays_closed() {
+async fn with_rules_the_token_socket_is_open_and_the_rules_decide() {
     let rule = "[broker.allow.telemetry]\nuser = \"nobody\"\nscopes = [\"telemetry.write\"]\n";
     let folder = Folder::with(rule);
     let _sockets = Sockets::bind(&folder.loaded.config).unwrap();
     let found = fs::symlink_metadata(folder.path("token.sock")).unwrap().permissions().mode();
-    assert_eq!(found & 0o777, 0o600);
+    assert_eq!(found & 0o777, 0o666);
 }
 
 #[tokio::test]

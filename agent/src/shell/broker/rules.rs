@@ -1,10 +1,11 @@
 //! `[broker.allow.*]`: which local program may have which token.
 
 use std::fs;
+use std::path::PathBuf;
 
 use signpost_core::session::TokenKey;
 
-use crate::config::{Broker, Peer as Who, Rule as RuleConfig};
+use crate::config::{Broker, Name, Peer as Who, Rule as RuleConfig};
 use crate::shell::sockets::Peer;
 
 /// Longest file of users or groups that is read.
@@ -20,6 +21,7 @@ struct Rule {
     group: Option<u32>,
     scopes: Vec<String>,
     resources: Vec<String>,
+    file: Option<PathBuf>,
 }
 
 /// Why a program does not get what it asks for, in OAuth's words.
@@ -33,19 +35,24 @@ pub(crate) enum Denied {
 
 impl Rules {
     /// The rules of `broker`. Users and groups are looked up in `/etc/passwd` and `/etc/group` now;
-    /// a name that is not there lets nobody in, and is said.
+    /// a name that is not there lets nobody in.
     pub(crate) fn of(broker: &Broker) -> Self {
-        let rules = broker.allow.iter().filter_map(|(name, rule)| {
-            let resolved = Rule::of(rule, number);
-            if resolved.is_none() {
-                tracing::warn!(
-                    "broker.allow.{name}: there is no such user or group in /etc; make it, then \
-                     restart the agent, or name a uid"
-                );
-            }
-            resolved
-        });
-        Self(rules.collect())
+        Self(broker.allow.iter().filter_map(|(_, rule)| Rule::of(rule, number)).collect())
+    }
+
+    /// The names of rules that let nobody in.
+    pub(crate) fn of_strangers(broker: &Broker) -> impl Iterator<Item = &Name> {
+        let strangers = broker.allow.iter().filter(|(_, rule)| Rule::of(rule, number).is_none());
+        strangers.map(|(name, _)| name)
+    }
+
+    /// Where rules want their tokens written: the file, its group, and which token.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (PathBuf, Option<u32>, TokenKey)> + use<'_> {
+        self.0.iter().filter_map(|rule| {
+            // The configuration has seen to it that one token is meant.
+            let key = rule.narrow(&TokenKey::default()).ok()?;
+            Some((rule.file.clone()?, rule.group, key))
+        })
     }
 
     /// Whether any rule speaks of `peer`.
@@ -82,6 +89,7 @@ impl Rule {
             group,
             scopes: config.scopes.iter().map(ToString::to_string).collect(),
             resources: config.resources.iter().map(ToString::to_string).collect(),
+            file: config.file.as_ref().map(|file| file.as_path().to_owned()),
         })
     }
 
@@ -130,6 +138,7 @@ mod tests {
             group,
             scopes: words(scopes),
             resources: words(resources),
+            file: None,
         };
         Rules(vec![
             rule(None, Some(50), &["telemetry.write"], &[]),
