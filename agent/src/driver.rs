@@ -96,7 +96,8 @@ impl Driver {
         seed: u64,
         now: Now,
     ) -> Self {
-        let stored = Stored { record: opened.record, metadata: opened.metadata, pending };
+        let Opened { record, metadata, keys, .. } = opened;
+        let stored = Stored { record, metadata, keys, pending };
         let session = Session::new(config.session.clone(), stored, seed, now);
         let delivery = config.delivery.clone();
         let mut driver = Self {
@@ -374,6 +375,7 @@ impl Driver {
             self.out.push_back(Submit::Storage(match persist {
                 Persist::Record { version, record } => Job::SaveRecord(version, record),
                 Persist::Metadata(metadata) => Job::SaveMetadata(metadata),
+                Persist::Keys(keys) => Job::SaveKeys(keys),
             }));
         }
         while let Some((id, request)) = self.session.poll_send() {

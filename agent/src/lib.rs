@@ -10,5 +10,6 @@ pub mod ports;
 pub mod records;
 mod reports;
 pub mod shell;
+pub mod signatures;
 pub mod status;
 pub mod storage;

@@ -13,7 +13,7 @@ use signpost_core::{
     otlp::Signal,
     owner::OwnerId,
     session::{AccessToken, Event, PendingSignIn, RequestId, SessionRecord, TokenKey},
-    wire::Metadata,
+    wire::{KeySet, Metadata},
 };
 use signpost_hal::{panel::Press, screen::Screen};
 use std::time::Duration;
@@ -132,6 +132,8 @@ pub enum Job {
     SaveRecord(u64, SessionRecord),
     /// Keep the issuer's metadata.
     SaveMetadata(Metadata),
+    /// Keep the issuer's keys; answered as [`Job::SaveMetadata`] is.
+    SaveKeys(KeySet),
     /// Append to a queue; durable when done.
     Append(Queue, Vec<Envelope>),
     /// Read the head of a queue and freeze it.

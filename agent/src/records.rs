@@ -11,7 +11,7 @@ use signpost_core::{
     secret::Secret,
     session::{Credential, Grant, Revocation, SessionRecord, Suspension},
     time::{Boot, Wall},
-    wire::Metadata,
+    wire::{Key, KeySet, Metadata, PublicKey},
 };
 use signpost_store::fields::{FieldError, Fields};
 use std::time::Duration;
@@ -101,6 +101,11 @@ mod metadata {
     pub(super) const TOKEN: u16 = 3;
     pub(super) const REVOCATION: u16 = 4;
     pub(super) const JWKS: u16 = 5;
+}
+
+mod key_set {
+    pub(super) const URI: u16 = 1;
+    pub(super) const KEYS: u16 = 2;
 }
 
 /// Bytes as postcard writes them, at once instead of one by one.
@@ -250,6 +255,44 @@ pub(crate) fn metadata_of(fields: &Fields) -> Result<Metadata, FieldError> {
     })
 }
 
+/// A key as it is kept: its name, its kind, and one or two strings of bytes.
+type KeptKey = (Option<String>, u8, Vec<u8>, Vec<u8>);
+
+pub(crate) fn set_keys(fields: &mut Fields, set: &KeySet) -> Result<(), FieldError> {
+    let keys: Vec<KeptKey> = set
+        .keys
+        .iter()
+        .map(|key| {
+            let (kind, first, second) = match &key.public {
+                PublicKey::Rsa { n, e } => (0, n.clone(), e.clone()),
+                PublicKey::P256(point) => (1, point.clone(), Vec::new()),
+                PublicKey::P384(point) => (2, point.clone(), Vec::new()),
+                PublicKey::Ed25519(point) => (3, point.clone(), Vec::new()),
+            };
+            (key.id.clone(), kind, first, second)
+        })
+        .collect();
+    fields.set(key_set::URI, &set.uri)?;
+    fields.set(key_set::KEYS, &keys)
+}
+
+pub(crate) fn keys_of(fields: &Fields) -> Result<KeySet, FieldError> {
+    let keys: Vec<KeptKey> = fields.get(key_set::KEYS)?.unwrap_or_default();
+    let keys = keys.into_iter().filter_map(|(id, kind, first, second)| {
+        let public = match kind {
+            0 => PublicKey::Rsa { n: first, e: second },
+            1 => PublicKey::P256(first),
+            2 => PublicKey::P384(first),
+            3 => PublicKey::Ed25519(first),
+            // Of a kind that a newer build knows.
+            _ => return None,
+        };
+        Some(Key { id, public })
+    });
+    let uri = fields.get(key_set::URI)?.ok_or(missing(key_set::URI))?;
+    Ok(KeySet { uri, keys: keys.collect() })
+}
+
 fn set_or_remove<T: Serialize>(
     fields: &mut Fields,
     tag: u16,
@@ -343,6 +386,24 @@ mod tests {
         set_session(&mut fields, &SessionRecord::default()).expect("sets");
         assert_eq!(fields.get::<String>(150), Ok(None), "the next user must not inherit it");
         assert_eq!(fields.get::<String>(300), Ok(Some("of the device".into())));
+    }
+
+    #[test]
+    fn keys_come_back_as_they_were() {
+        let key = |id: Option<&str>, public| Key { id: id.map(Into::into), public };
+        let set = KeySet {
+            uri: "https://idp.example/keys".into(),
+            keys: vec![
+                key(Some("a"), PublicKey::Rsa { n: vec![1; 256], e: vec![1, 0, 1] }),
+                key(Some("b"), PublicKey::P256(vec![4; 65])),
+                key(None, PublicKey::P384(vec![4; 97])),
+                key(Some("d"), PublicKey::Ed25519(vec![9; 32])),
+            ],
+        };
+        let mut fields = Fields::new();
+        set_keys(&mut fields, &set).expect("sets");
+        assert_eq!(keys_of(&reread(&fields)), Ok(set));
+        assert!(keys_of(&Fields::new()).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use signpost_core::{
     otlp::Signal,
     owner::OwnerId,
     session::SessionRecord,
-    wire::Metadata,
+    wire::{KeySet, Metadata},
 };
 use signpost_hal::flash::{Flash, FlashError};
 use signpost_store::{
@@ -28,6 +28,7 @@ const SESSION: u8 = 2;
 const METADATA: u8 = 3;
 const OWNERS: u8 = 4;
 const STARTS: u8 = 5;
+const KEY_SET: u8 = 6;
 
 /// The one field of the records under [`DEVICE`] and [`OWNERS`].
 const ID: u16 = 1;
@@ -37,6 +38,9 @@ const SPOOL_ID: u16 = 2;
 const COUNT: u16 = 1;
 const BOOT_ID: u16 = 2;
 
+/// The most that an issuer's keys may take of the token store, in bytes: a dozen of RSA.
+const MAX_KEY_SET: usize = 4_096;
+
 /// Token store and spool, and the keys of the spool's owners.
 pub struct Storage<F> {
     tokens: TokenStore<F>,
@@ -45,6 +49,7 @@ pub struct Storage<F> {
     /// The session's record as it is kept, with what other builds put into it.
     session: Fields,
     metadata: Fields,
+    key_set: Fields,
     owners: Vec<OwnerKey>,
     /// Their record as it is kept. Only [`KEYS`] may hold keys: it is what a sign-out rewrites.
     owners_record: Fields,
@@ -66,6 +71,8 @@ pub struct Opened {
     pub record: Option<SessionRecord>,
     /// The issuer's metadata.
     pub metadata: Option<Metadata>,
+    /// The issuer's keys.
+    pub keys: Option<KeySet>,
     /// The device's id: configured, kept, or just drawn.
     pub device_id: String,
     /// What waits.
@@ -108,6 +115,7 @@ impl<F: Flash> Storage<F> {
             entropy: entropy(),
             session: Fields::new(),
             metadata: Fields::new(),
+            key_set: Fields::new(),
             owners: Vec::new(),
             owners_record: Fields::new(),
             device_id: device_id.map_or(DeviceId::Drawn, |id| DeviceId::Configured(id.to_owned())),
@@ -137,8 +145,8 @@ impl<F: Flash> Storage<F> {
                 }
             }
         };
-        let (device, session, metadata, owners) =
-            (read(DEVICE)?, read(SESSION)?, read(METADATA)?, read(OWNERS)?);
+        let (device, session, metadata, owners, key_set) =
+            (read(DEVICE)?, read(SESSION)?, read(METADATA)?, read(OWNERS)?, read(KEY_SET)?);
         let starts = read(STARTS)?.as_ref().map(starts_of);
         let record = session.as_ref().map(records::session_of);
         damaged |= matches!(record, Some(Err(_)));
@@ -151,6 +159,8 @@ impl<F: Flash> Storage<F> {
         self.owners = kept.unwrap_or_default();
         self.owners_record = owners.unwrap_or_default();
         let opened_metadata = metadata.as_ref().and_then(|f| records::metadata_of(f).ok());
+        let keys = key_set.as_ref().and_then(|f| records::keys_of(f).ok());
+        self.key_set = key_set.unwrap_or_default();
         self.session = session.unwrap_or_default();
         self.metadata = metadata.unwrap_or_default();
         if !is_ours {
@@ -169,6 +179,7 @@ impl<F: Flash> Storage<F> {
         Ok(Opened {
             record: record.and_then(Result::ok),
             metadata: opened_metadata,
+            keys,
             device_id,
             stock: self.stock(),
             starts: starts.unwrap_or_default(),
@@ -224,6 +235,7 @@ impl<F: Flash> Storage<F> {
             Job::SaveMetadata(metadata) => {
                 JobResult::Metadata(self.save_metadata(&metadata).map_err(Into::into))
             }
+            Job::SaveKeys(keys) => JobResult::Metadata(self.save_keys(&keys).map_err(Into::into)),
             Job::Append(queue, envelopes) => {
                 JobResult::Appended(self.take_in(queue, &envelopes).map_err(Into::into))
             }
@@ -264,6 +276,17 @@ impl<F: Flash> Storage<F> {
         let bytes = self.metadata.to_bytes();
         self.written += bytes.len() as u64;
         self.tokens.put(METADATA, &bytes).map_err(Unsaved::Store)
+    }
+
+    fn save_keys(&mut self, keys: &KeySet) -> Result<(), Unsaved> {
+        records::set_keys(&mut self.key_set, keys).map_err(|_| Unsaved::Unwritable)?;
+        let bytes = self.key_set.to_bytes();
+        // Found again at the next sign-in; they must not crowd out what cannot be had again.
+        if bytes.len() > MAX_KEY_SET {
+            return Ok(());
+        }
+        self.written += bytes.len() as u64;
+        self.tokens.put(KEY_SET, &bytes).map_err(Unsaved::Store)
     }
 
     /// Programs' records leave a sixteenth of the spool to reports: a record that the backend

@@ -14,7 +14,7 @@ use signpost_core::{
     secret::Secret,
     session::{Credential, Grant, Revocation, SessionRecord, Suspension},
     time::{Boot, Wall},
-    wire::Metadata,
+    wire::{Key, KeySet, Metadata, PublicKey},
 };
 use signpost_hal::flash::file::FileFlash;
 use signpost_store::{Entropy, OuterKeys, QueueKey, QueueName, Spool, TokenStore, fields::Fields};
@@ -226,6 +226,28 @@ fn what_the_first_version_knows_is_written_as_it_wrote_it() {
         added.into_iter().for_each(|tag| only_known.remove(tag));
         assert_eq!(*only_known.to_bytes(), *first.to_bytes(), "{name}");
     }
+}
+
+#[test]
+fn an_issuers_keys_are_kept_unless_they_are_too_many() {
+    let set = |keys: usize| KeySet {
+        uri: "https://idp.example.com/keys".into(),
+        keys: (0..keys)
+            .map(|key| Key {
+                id: Some(format!("k{key}")),
+                public: PublicKey::Rsa { n: vec![7; 256], e: vec![1, 0, 1] },
+            })
+            .collect(),
+    };
+    let board = Board::new();
+    let (mut storage, opened) = board.agent();
+    assert_eq!(opened.keys, None);
+    storage.work(Job::SaveKeys(set(8)));
+    storage.work(Job::SaveKeys(set(32)));
+    drop(storage);
+    let (_, opened) = board.agent();
+    assert_eq!(opened.keys, Some(set(8)), "what does not fit changes nothing");
+    assert!(!opened.damaged);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use signpost_core::{
     fault::Fault,
     http::{Cause, Reply},
     session::{Ending, Event},
+    wire::Unacceptable,
 };
 use signpost_hal::screen::Screen;
 use signpost_tests::world::{
@@ -327,4 +328,61 @@ fn invariant_10_a_fleet_that_gets_its_power_back_spreads_its_load() {
         let together = firsts.iter().filter(|first| within.contains(first)).count();
         assert!(together <= 12, "{together} of 40 within two seconds: {firsts:?}");
     }
+}
+
+#[test]
+fn the_issuers_keys_may_change_and_be_out_of_reach_without_costing_a_sign_in() {
+    #[derive(Debug)]
+    struct Keys {
+        gone_before: bool,
+        rotate: bool,
+        gone_after: bool,
+    }
+    let outage = |world: &mut World| {
+        for _ in 0..20 {
+            world.network.script(Kind::Keys, Fate::NotSent(Cause::Connect));
+        }
+    };
+    for (keys, on_the_word_of_tls) in [
+        (Keys { gone_before: false, rotate: true, gone_after: false }, 0),
+        (Keys { gone_before: false, rotate: false, gone_after: true }, 0),
+        (Keys { gone_before: false, rotate: true, gone_after: true }, 1),
+        (Keys { gone_before: true, rotate: false, gone_after: true }, 1),
+    ] {
+        let manners = Manners { approves_after: 200..201, ..Manners::attentive() };
+        let mut world = World::new(Setup { manners, ..Setup::new(15) });
+        if keys.gone_before {
+            outage(&mut world);
+        }
+        assert!(world.run_until(MINUTE, |world| code(world).is_some()));
+        world.run_for(MINUTE);
+        if keys.rotate {
+            world.issuer.rotate_keys();
+        }
+        if keys.gone_after {
+            outage(&mut world);
+        }
+        assert!(world.run_until(5 * MINUTE, |world| is_online(world)), "{:?}", world.screen());
+        assert_eq!(world.count(&Event::KeysUnavailable), on_the_word_of_tls, "{keys:?}");
+        assert_eq!(world.count(&Event::CodeShown), 1);
+        whole(world);
+    }
+}
+
+#[test]
+fn an_id_token_that_somebody_else_signed_names_nobody() {
+    let mut world = World::new(Setup::new(16));
+    world.issuer.forges = true;
+    let problem = Unacceptable::Signature;
+    assert!(
+        world.run_until(5 * MINUTE, |world| {
+            world.count(&Event::IdentityRefused { problem }) > 0
+        })
+    );
+    world.behave(Manners::absent());
+    world.run_for(5 * MINUTE);
+    assert_eq!(world.status().unwrap().grant.status, "none");
+    assert!(!world.issuer.families[0].alive, "revoked");
+    world.issuer.forges = false;
+    whole(world);
 }

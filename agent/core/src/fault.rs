@@ -215,7 +215,7 @@ impl Fault {
                 "E13",
                 Class::Admin,
                 "Identity refused",
-                "The issuer's id_token names another issuer, client or date; check its registration.",
+                "The issuer's id_token is for another client or date, or ill-signed; check its registration.",
             ),
             Self::TokensNotSaved => (
                 "E14",

@@ -38,6 +38,8 @@ pub struct ExplicitEndpoints {
     pub token: Option<String>,
     /// RFC 7009.
     pub revocation: Option<String>,
+    /// The keys of the issuer's signatures (RFC 7517).
+    pub jwks: Option<String>,
 }
 
 /// Client authentication (RFC 6749 section 2.3).
@@ -60,6 +62,8 @@ pub struct Endpoints {
     pub token: String,
     /// RFC 7009, where the issuer has one.
     pub revocation: Option<String>,
+    /// The keys of the issuer's signatures, where it says and the address may be trusted.
+    pub jwks: Option<String>,
 }
 
 /// What is missing to have [`Endpoints`].
@@ -93,6 +97,11 @@ impl IssuerConfig {
                 .revocation
                 .clone()
                 .or_else(|| metadata?.revocation_endpoint.clone()),
+            jwks: explicit
+                .jwks
+                .clone()
+                .or_else(|| metadata?.jwks_uri.clone())
+                .filter(|url| is_acceptable_url(url)),
         })
     }
 }

@@ -13,6 +13,7 @@
 
 mod discovery;
 mod flow;
+mod identity;
 mod pairing;
 mod record;
 mod refresh;
@@ -32,7 +33,7 @@ use crate::{
     owner::{Account, OwnerId, OwnerRule},
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
-    wire::{Metadata, OAuthError, Trouble, form, server_date},
+    wire::{KeySet, Metadata, OAuthError, Trouble, Unacceptable, Verify, form, server_date},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -43,6 +44,7 @@ use alloc::{
 use core::time::Duration;
 use discovery::Discovery;
 use fastrand::Rng;
+use identity::{Held, Keys};
 use pairing::{Candidate, Notice, Pairing};
 use refresh::Refresh;
 use revoke::Revoke;
@@ -65,7 +67,7 @@ const POWER_BACK: Duration = Duration::from_secs(120);
 const POWER_BACK_SPREAD: Duration = Duration::from_secs(20);
 
 /// What the session needs to know of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// The authorization server.
     pub issuer: IssuerConfig,
@@ -76,6 +78,8 @@ pub struct SessionConfig {
     pub renewals: u8,
     /// The build date: no clock before it is believed.
     pub clock_floor: Wall,
+    /// Checks signatures; cryptography comes from outside.
+    pub verify: Verify,
 }
 
 /// What an earlier run left behind.
@@ -85,6 +89,8 @@ pub struct Stored {
     pub record: Option<SessionRecord>,
     /// The issuer's last good metadata, from flash.
     pub metadata: Option<Metadata>,
+    /// The issuer's keys, from flash.
+    pub keys: Option<KeySet>,
     /// A sign-in under way, from the runtime folder of this same boot.
     pub pending: Option<PendingSignIn>,
 }
@@ -105,6 +111,8 @@ pub enum Persist {
     },
     /// The issuer's metadata; needs no answer.
     Metadata(Metadata),
+    /// The issuer's keys; needs no answer.
+    Keys(KeySet),
 }
 
 /// Something that the journal and the audit trail shall know. No event carries a code, an
@@ -122,6 +130,13 @@ pub enum Event {
     },
     /// Somebody was turned away by the owner rule.
     OwnerRefused,
+    /// An id_token does not stand up to its checks.
+    IdentityRefused {
+        /// To which.
+        problem: Unacceptable,
+    },
+    /// The issuer's keys cannot be had: the id_token is taken as it came, over TLS.
+    KeysUnavailable,
     /// A new access token came; `rotated`: with a new refresh token.
     Refreshed {
         /// The refresh token was replaced.
@@ -195,6 +210,8 @@ pub enum Wake {
     Clock,
     /// To fetch the issuer's metadata.
     Discovery,
+    /// To fetch the issuer's keys, or to stop waiting for them.
+    Keys,
     /// To ask for a code.
     Code,
     /// To poll, or to end an expired code.
@@ -216,6 +233,7 @@ pub enum Wake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Discovery,
+    Keys,
     Code,
     Poll,
     Refresh,
@@ -232,7 +250,9 @@ pub struct Session {
     saver: Saver,
     discovery: Discovery,
     endpoints: Result<Arc<Endpoints>, Missing>,
+    keys: Keys,
     pairing: Pairing,
+    held: Option<Held>,
     candidate: Option<Candidate>,
     notice: Option<Notice>,
     tokens: Tokens,
@@ -267,6 +287,7 @@ impl Session {
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
             endpoints: Err(Missing::Metadata),
+            keys: Keys::new(stored.keys, start),
             pairing: Pairing::resume(stored.pending, config.renewals, &record, now.boot),
             refresh: Refresh::new(&record, start),
             revoke: Revoke::new(start),
@@ -274,6 +295,7 @@ impl Session {
             rng,
             record,
             saver: Saver::new(),
+            held: None,
             candidate: None,
             notice: None,
             tokens: Tokens::default(),
@@ -306,6 +328,7 @@ impl Session {
         self.confirm_clock(outcome);
         match self.in_flight.remove(&id) {
             Some(Activity::Discovery) => self.discovery_heard(outcome),
+            Some(Activity::Keys) => self.keys_heard(outcome),
             Some(Activity::Code) => self.code_heard(outcome),
             Some(Activity::Poll) => self.poll_heard(outcome),
             Some(Activity::Refresh) => self.refresh_heard(outcome),
@@ -418,6 +441,9 @@ impl Session {
             self.metadata_to_save = false;
             return self.discovery.metadata().cloned().map(Persist::Metadata);
         }
+        if core::mem::take(&mut self.keys.to_save) {
+            return self.keys.set().cloned().map(Persist::Keys);
+        }
         let version = self.saver.start(self.now.boot)?;
         Some(Persist::Record { version, record: self.snapshot() })
     }
@@ -449,6 +475,7 @@ impl Session {
         let mut wakes: Vec<(Option<Boot>, Wake)> = [
             (self.saver.wake(), Wake::Save),
             (self.notice.as_ref().map(|notice| notice.until), Wake::Notice),
+            (self.held_wake(), Wake::Keys),
         ]
         .into();
         if self.gate.usable(self.now).is_some() {
@@ -456,6 +483,7 @@ impl Session {
             wakes.push((self.discovery_wake(), Wake::Discovery));
             wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
             if has_endpoints {
+                wakes.push((self.keys_wake(), Wake::Keys));
                 wakes.push((self.refresh_wake(), Wake::Refresh));
                 wakes.push((self.revoke_wake(), Wake::Revoke));
             }
@@ -501,6 +529,7 @@ impl Session {
     fn advance(&mut self, now: Now) {
         self.now = now;
         self.drop_old_notice();
+        self.stop_waiting_for_keys();
         self.settle_candidate();
         if self.gate.usable(now).is_none() {
             self.raise_fault(Fault::ClockUnusable);
@@ -510,6 +539,7 @@ impl Session {
         self.advance_discovery();
         if let Ok(endpoints) = self.endpoints.clone() {
             self.advance_pairing(&endpoints);
+            self.advance_keys(&endpoints);
             self.advance_refresh(&endpoints);
             self.advance_revocations(&endpoints);
         }

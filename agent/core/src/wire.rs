@@ -8,11 +8,13 @@
 mod claims;
 mod device;
 mod discovery;
+mod jws;
 mod token;
 
 pub use claims::{IdClaims, Unacceptable};
 pub use device::{DeviceAuthorization, PollAnswer, Refusal};
 pub use discovery::{Metadata, MetadataProblem, discovery_urls};
+pub use jws::{Algorithm, Key, KeySet, PublicKey, Verdict, Verify};
 pub use token::{RefreshAnswer, TokenReply};
 
 use crate::{

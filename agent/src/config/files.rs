@@ -42,6 +42,7 @@ impl Loaded {
                 device_authorization: text(&issuer.endpoints.device_authorization),
                 token: text(&issuer.endpoints.token),
                 revocation: text(&issuer.endpoints.revocation),
+                jwks: text(&issuer.endpoints.jwks),
             },
             client_id: issuer.client_id.as_str().to_owned(),
             client_auth,

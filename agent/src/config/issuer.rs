@@ -56,6 +56,23 @@ impl Profile {
             device_authorization: HttpUrl::parse(&device).ok(),
             token: HttpUrl::parse(&token).ok(),
             revocation: HttpUrl::parse(&revocation).ok(),
+            jwks: self.keys(tenant).and_then(|url| HttpUrl::parse(&url).ok()),
+        }
+    }
+}
+
+impl Profile {
+    /// Where the vendor keeps the keys of its signatures.
+    fn keys(self, tenant: Option<&Tenant>) -> Option<String> {
+        match self {
+            Self::Entra => {
+                let tenant = tenant.map_or("organizations", Tenant::as_str);
+                Some(format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys"))
+            }
+            Self::Google => Some("https://www.googleapis.com/oauth2/v3/certs".to_owned()),
+            // It gives no id_token to devices.
+            Self::Github => None,
+            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => None,
         }
     }
 }
@@ -177,6 +194,7 @@ section! {
         device_authorization_endpoint: Option<HttpUrl>,
         token_endpoint: Option<HttpUrl>,
         revocation_endpoint: Option<HttpUrl>,
+        jwks_uri: Option<HttpUrl>,
         client_id: Option<ClientId>,
         scopes: Vec<Scope> = default_scopes(),
         resource: Option<Resource>,
@@ -204,6 +222,8 @@ pub struct Endpoints {
     pub token: Option<HttpUrl>,
     /// RFC 7009.
     pub revocation: Option<HttpUrl>,
+    /// The keys of the issuer's signatures (RFC 7517).
+    pub jwks: Option<HttpUrl>,
 }
 
 /// How the client authenticates at the token endpoint, with all that it needs.
@@ -276,6 +296,7 @@ impl IssuerKeys {
             device_authorization: self.device_authorization_endpoint.or(known.device_authorization),
             token: self.token_endpoint.or(known.token),
             revocation: self.revocation_endpoint.or(known.revocation),
+            jwks: self.jwks_uri.or(known.jwks),
         };
         let complete = endpoints.device_authorization.is_some() && endpoints.token.is_some();
         if self.url.is_none() && !complete {

@@ -91,6 +91,17 @@ fn session(event: &Event) {
             "owner-refused",
             "somebody signed in whom owner.allow does not admit; the grant is dropped and revoked"
         ),
+        Event::IdentityRefused { problem } => say!(
+            warn,
+            "identity-refused",
+            "the issuer's id_token is not believed: {}",
+            problem.name()
+        ),
+        Event::KeysUnavailable => say!(
+            warn,
+            "keys-unavailable",
+            "the issuer's keys cannot be had: its id_token is taken on the word of TLS"
+        ),
         Event::Refreshed { rotated: false } => say!(info, "refreshed", "the access token is new"),
         Event::Refreshed { rotated: true } => {
             say!(info, "refreshed", "access token and refresh token are new");

@@ -415,6 +415,7 @@ fn driver_config(loaded: &Loaded) -> Result<DriverConfig, RunError> {
             owner: config.owner.allow.clone(),
             renewals: RENEWALS,
             clock_floor: Wall::new(Duration::from_secs(BUILD_DATE)),
+            verify: crate::signatures::verify,
         },
         delivery: delivery_config(loaded)?,
         boot_id: boot_id()?,

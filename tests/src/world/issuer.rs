@@ -5,6 +5,7 @@
 use super::clock::truth;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fastrand::Rng;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use signpost_core::http::{Body, Reply, Request};
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -144,12 +145,26 @@ pub struct Issuer {
     /// By the number that each token carries: their texts are alike for long.
     refresh: BTreeMap<u64, (String, (usize, u32))>,
     access: BTreeMap<u64, (String, Access)>,
+    /// Somebody else signs its id_tokens, in its name.
+    pub forges: bool,
+    key: (String, Ed25519KeyPair),
+    forger: Ed25519KeyPair,
     rng: Rng,
     made: u64,
 }
 
+/// A key and its name. Ed25519 needs no random numbers to sign: the same seed is the same world.
+fn signing_key(rng: &mut Rng) -> (String, Ed25519KeyPair) {
+    let mut seed = [0; 32];
+    rng.fill(&mut seed);
+    let key = Ed25519KeyPair::from_seed_unchecked(&seed).expect("32 bytes are a seed");
+    (format!("k{}", rng.u32(..)), key)
+}
+
 impl Issuer {
-    pub(super) fn new(policy: Policy, rng: Rng) -> Self {
+    pub(super) fn new(policy: Policy, mut rng: Rng) -> Self {
+        let mut of_keys = rng.fork();
+        let (key, (_, forger)) = (signing_key(&mut of_keys), signing_key(&mut of_keys));
         Self {
             policy,
             families: Vec::new(),
@@ -157,6 +172,9 @@ impl Issuer {
             codes: BTreeMap::new(),
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
+            forges: false,
+            key,
+            forger,
             rng,
             made: 0,
         }
@@ -167,6 +185,7 @@ impl Issuer {
         let field = |name: &str| field(request, name);
         match request.url.strip_prefix(ISSUER) {
             Some("/.well-known/openid-configuration") => self.metadata(),
+            Some("/keys") => self.key_set(),
             Some(_) if request.body.is_none() => reply(404, "{}"),
             Some(_) if field("client_id").as_deref() != Some(CLIENT) => {
                 error(401, "invalid_client")
@@ -348,9 +367,31 @@ impl Issuer {
             let claims = format!(
                 r#"{{"iss":"{ISSUER}","aud":"{CLIENT}","sub":"{subject}","exp":{expires},"email":"{subject}@acme.example"}}"#
             );
-            body += &format!(r#","id_token":"e30.{}.s""#, URL_SAFE_NO_PAD.encode(claims));
+            body += &format!(r#","id_token":"{}""#, self.signed(&claims));
         }
         reply(200, &(body + "}"))
+    }
+
+    /// Signs with a new key from now on; the old one is no longer shown.
+    pub fn rotate_keys(&mut self) {
+        self.key = signing_key(&mut self.rng);
+    }
+
+    fn key_set(&self) -> Reply {
+        let (kid, x) = (&self.key.0, URL_SAFE_NO_PAD.encode(self.key.1.public_key()));
+        reply(
+            200,
+            &format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"{x}"}}]}}"#),
+        )
+    }
+
+    fn signed(&self, claims: &str) -> String {
+        let header = format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, self.key.0);
+        let [header, claims] = [header.as_str(), claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let message = format!("{header}.{claims}");
+        let signer = if self.forges { &self.forger } else { &self.key.1 };
+        let signature = URL_SAFE_NO_PAD.encode(signer.sign(message.as_bytes()));
+        format!("{message}.{signature}")
     }
 
     fn revoke(&mut self, token: &str) -> Reply {

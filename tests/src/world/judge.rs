@@ -32,8 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The most requests of a kind in an hour that are no storm. Polls follow the interval; whatever
 /// else is tried again starts at seconds and ends at minutes, and starts anew after a restart.
-const STORM: [(Kind, usize); 7] = [
+const STORM: [(Kind, usize); 8] = [
     (Kind::Discovery, 150),
+    (Kind::Keys, 90),
     (Kind::Code, 150),
     (Kind::Poll, 3_600),
     (Kind::Refresh, 90),
@@ -173,6 +174,7 @@ impl Judge {
             }
             Job::Forget(owner, _) => self.forgetting = Some(*owner),
             Job::SaveMetadata(_)
+            | Job::SaveKeys(_)
             | Job::Read { .. }
             | Job::Settle { .. }
             | Job::Wipe(_)
@@ -337,7 +339,7 @@ impl Judge {
                 }
             }
             Kind::Strange => self.verdicts.broken(7, format!("a request to {}", request.url)),
-            Kind::Discovery | Kind::Code | Kind::Revocation => {}
+            Kind::Discovery | Kind::Keys | Kind::Code | Kind::Revocation => {}
         }
     }
 
@@ -401,6 +403,7 @@ impl Judge {
             Kind::Refresh if reply.status == 400 => serde_json::from_slice(&reply.body).ok(),
             Kind::Refresh
             | Kind::Discovery
+            | Kind::Keys
             | Kind::Revocation
             | Kind::Telemetry
             | Kind::Strange => None,
@@ -429,7 +432,7 @@ impl Judge {
             Kind::Refresh => {
                 self.refusal_heard |= text("error") == Some("invalid_grant");
             }
-            Kind::Discovery | Kind::Revocation | Kind::Telemetry | Kind::Strange => {}
+            Kind::Discovery | Kind::Keys | Kind::Revocation | Kind::Telemetry | Kind::Strange => {}
         }
     }
 

@@ -14,6 +14,8 @@ use std::{collections::VecDeque, time::Duration};
 pub enum Kind {
     /// The issuer's metadata.
     Discovery,
+    /// The keys of the issuer's signatures.
+    Keys,
     /// A device code.
     Code,
     /// Is it approved?
@@ -38,6 +40,7 @@ impl Kind {
             (Peer::Telemetry, _) if request.url.starts_with(BACKEND) => Self::Telemetry,
             (Peer::Issuer, Some("/.well-known/openid-configuration")) => Self::Discovery,
             (Peer::Issuer, Some("/.well-known/oauth-authorization-server")) => Self::Discovery,
+            (Peer::Issuer, Some("/keys")) => Self::Keys,
             (Peer::Issuer, Some("/device")) => Self::Code,
             (Peer::Issuer, Some("/token")) if is_refresh() => Self::Refresh,
             (Peer::Issuer, Some("/token")) => Self::Poll,
@@ -143,9 +146,12 @@ impl Network {
         }
         let unwell = match kind {
             Kind::Telemetry => self.backend_unwell,
-            Kind::Discovery | Kind::Code | Kind::Poll | Kind::Refresh | Kind::Revocation => {
-                self.issuer_unwell
-            }
+            Kind::Discovery
+            | Kind::Keys
+            | Kind::Code
+            | Kind::Poll
+            | Kind::Refresh
+            | Kind::Revocation => self.issuer_unwell,
             Kind::Strange => 0,
         };
         if self.rng.u32(0..1_000) < unwell {

@@ -78,6 +78,7 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
             owner: setup.owner.clone(),
             renewals: 3,
             clock_floor: BUILD,
+            verify: signpost::signatures::verify,
         },
         delivery: Some(DeliveryConfig {
             endpoint: BACKEND.into(),

@@ -9,12 +9,10 @@ use crate::{
     fault::Fault,
     http::Outcome,
     issuer::Endpoints,
-    owner::{Account, OwnerId},
+    owner::Account,
     secret::Secret,
-    time::{Boot, Now, Wall},
-    wire::{
-        DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, Unacceptable, server_date,
-    },
+    time::{Boot, Now},
+    wire::{DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, server_date},
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -119,7 +117,7 @@ impl Session {
                 asking.renewals = renewals;
             }
             Pairing::Showing(flow) => flow.pending.renewals = renewals,
-            Pairing::Resting(_) if self.candidate.is_some() => {}
+            Pairing::Resting(_) if self.candidate.is_some() || self.held.is_some() => {}
             Pairing::Resting(_) => {
                 self.pairing = Pairing::Asking(Asking::from(now.boot, renewals, false));
             }
@@ -132,6 +130,11 @@ impl Session {
         self.abandon(Activity::Poll);
         if let (Ending::SignedOut, Some(candidate)) = (ending, self.candidate.take()) {
             self.revoke_grant(&candidate.grant);
+        }
+        if ending == Ending::SignedOut
+            && let Some(held) = self.held.take()
+        {
+            self.revoke_token(held.token().clone());
         }
         let was = core::mem::replace(&mut self.pairing, Pairing::Resting(Some(ending)));
         if !matches!(was, Pairing::Resting(_)) {
@@ -255,16 +258,16 @@ impl Session {
         }
     }
 
-    /// The person approved. Who is it, and may they own this device?
-    fn approved(&mut self, reply: TokenReply, issued: Option<Wall>) {
-        let claims = reply.id_token.as_ref().map(|token| self.id_claims(token, issued));
-        let claims = match claims.transpose() {
-            Ok(claims) => claims,
-            Err(_) => return self.turned_away(&reply, Fault::IdTokenRefused, Ending::BadIdentity),
-        };
-        let account = self.account_of(claims.as_ref());
+    /// It is known who approved, as far as the issuer says. May they own this device?
+    pub(super) fn identified(
+        &mut self,
+        reply: TokenReply,
+        claims: Option<&IdClaims>,
+        received: Boot,
+    ) {
+        let account = self.account_of(claims);
         let current = self.account();
-        if !self.config.owner.admits(&account, claims.as_ref(), current) {
+        if !self.config.owner.admits(&account, claims, current) {
             return self.turned_away(&reply, Fault::OwnerRefused, Ending::WrongAccount);
         }
         let replaced = current.is_some_and(|current| current.id != account.id);
@@ -274,33 +277,8 @@ impl Session {
             self.revoke_grant(&old);
         }
         let grant = self.grant_of(account, &reply);
-        self.pairing = Pairing::Resting(None);
         let version = self.saver.touch();
-        self.candidate =
-            Some(Candidate { grant, reply, received: self.now.boot, version, replaced });
-    }
-
-    /// An id_token lives for minutes, and a usable clock may be off by hours: the clock of the
-    /// issuer, who has just sent it, counts before ours.
-    fn id_claims(&self, token: &Secret, issued: Option<Wall>) -> Result<IdClaims, Unacceptable> {
-        let issuer = &self.config.issuer;
-        let now = issued.or(self.gate.usable(self.now)).unwrap_or(self.config.clock_floor);
-        IdClaims::read(token, issuer.url.as_deref(), &issuer.client_id, now)
-    }
-
-    fn account_of(&mut self, claims: Option<&IdClaims>) -> Account {
-        let issuer = &self.config.issuer;
-        // Without discovery the token endpoint stands for the issuer.
-        let issuer = issuer.url.as_ref().or(issuer.explicit.token.as_ref());
-        let issuer = issuer.map_or("", |url| url.trim_end_matches('/'));
-        Account {
-            id: claims.map_or_else(
-                || OwnerId::of_grant(&mut self.rng),
-                |claims| OwnerId::of_subject(issuer, claims.subject()),
-            ),
-            subject: claims.map(|claims| claims.subject().into()),
-            name: claims.and_then(IdClaims::display_name),
-        }
+        self.candidate = Some(Candidate { grant, reply, received, version, replaced });
     }
 
     fn grant_of(&self, account: Account, reply: &TokenReply) -> Grant {
@@ -324,7 +302,7 @@ impl Session {
     }
 
     /// What was given is dropped and revoked (design invariant 11).
-    fn turned_away(&mut self, reply: &TokenReply, fault: Fault, ending: Ending) {
+    pub(super) fn turned_away(&mut self, reply: &TokenReply, fault: Fault, ending: Ending) {
         let token = reply.refresh_token.as_ref().unwrap_or(&reply.access_token);
         self.revoke_token(token.clone());
         self.raise_fault(fault);
@@ -332,7 +310,8 @@ impl Session {
             self.event(Event::OwnerRefused);
             self.notice(NoticeKind::WrongAccount);
         }
-        self.end_pairing(ending);
+        self.pairing = Pairing::Resting(Some(ending));
+        self.event(Event::PairingEnded(ending));
     }
 
     /// Puts the new grant into force once it is durable, or cannot be made so.

@@ -1,7 +1,9 @@
 //! The session against scripted replies: no network, no clock, no sleeping.
 
+mod identity;
+
 use super::*;
-use crate::{http::Reply, issuer::ExplicitEndpoints, wire::scope_list};
+use crate::{http::Reply, issuer::ExplicitEndpoints, owner::Demand, wire::scope_list};
 use alloc::{
     format,
     string::{String, ToString},
@@ -37,6 +39,7 @@ fn config() -> SessionConfig {
                 device_authorization: Some("https://idp.example/code".into()),
                 token: Some("https://idp.example/token".into()),
                 revocation: Some("https://idp.example/revoke".into()),
+                jwks: None,
             },
             client_id: "signpost".into(),
             client_auth: ClientAuth::None,
@@ -48,6 +51,7 @@ fn config() -> SessionConfig {
         owner: OwnerRule::First,
         renewals: 3,
         clock_floor: Wall::new(Duration::from_secs(DATE - 1_000)),
+        verify: identity::verify,
     }
 }
 
@@ -65,7 +69,8 @@ fn id_token(subject: &str) -> String {
         r#"{{"iss":"https://idp.example","aud":"signpost","sub":"{subject}","exp":{}}}"#,
         DATE + 600
     );
-    format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#);
+    format!("{header}.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
 }
 
 fn tokens(subject: &str, refresh: &str) -> Outcome {
@@ -129,7 +134,7 @@ impl Rig {
                         self.session.handle_persisted(version, true, self.now);
                     }
                 }
-                Some(Persist::Metadata(_)) => {}
+                Some(Persist::Metadata(_) | Persist::Keys(_)) => {}
                 None => break,
             }
         }

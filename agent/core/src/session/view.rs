@@ -130,7 +130,7 @@ impl Session {
         if self.faults.has(Fault::ClockUnusable) {
             return View::ClockWrong;
         }
-        if self.candidate.is_some() {
+        if self.candidate.is_some() || self.held.is_some() {
             return View::Saving;
         }
         if let Some(pending) = self.pairing.pending() {

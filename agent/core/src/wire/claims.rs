@@ -1,8 +1,8 @@
 //! The id_token: who signed in (OpenID Connect Core section 3.1.3.7).
 //!
 //! It is used only to say who signed in and to bind data to the account, and it is taken only
-//! from the token endpoint, over a connection that TLS has tied to the issuer; section 3.1.3.7,
-//! point 6, lets that connection stand in for the signature.
+//! from the token endpoint, over a connection that TLS has tied to the issuer. Its claims are
+//! checked here, its signature by [`KeySet::verdict`](super::KeySet::verdict).
 
 use crate::{secret::Secret, time::Wall};
 use alloc::{
@@ -39,6 +39,26 @@ pub enum Unacceptable {
     Expired,
     /// Without a subject.
     Subject,
+    /// Signed by nobody, with a shared secret, or in a way that is not known here.
+    Algorithm,
+    /// Signed by none of the issuer's keys.
+    Signature,
+}
+
+impl Unacceptable {
+    /// For the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Issuer => "another issuer",
+            Self::Audience => "another client",
+            Self::Expired => "expired",
+            Self::Subject => "no subject",
+            Self::Algorithm => "unsigned, or signed in a way that is not accepted",
+            Self::Signature => "signed by none of the issuer's keys",
+        }
+    }
 }
 
 impl IdClaims {
