@@ -66,6 +66,11 @@ pub enum Screen {
         /// Who signed in, as far as it may be shown.
         account: Option<String>,
     },
+    /// The same, by somebody else than the one to whom the device belonged.
+    NewOwner {
+        /// Who signed in, as far as it may be shown.
+        account: Option<String>,
+    },
     /// Signed in, and records flow.
     Online,
     /// Signed in, but records wait for the backend.
@@ -197,7 +202,12 @@ impl Screen {
     /// Whether it has to vanish from a display, scroll-back included, when the next one comes:
     /// codes, addresses and who signed in.
     pub fn is_private(&self) -> bool {
-        matches!(self, Self::SignIn(_) | Self::SignedIn { account: Some(_) })
+        matches!(
+            self,
+            Self::SignIn(_)
+                | Self::SignedIn { account: Some(_) }
+                | Self::NewOwner { account: Some(_) }
+        )
     }
 
     /// Whether `other` says the same but for a number that counts.

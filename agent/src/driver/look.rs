@@ -29,6 +29,7 @@ impl Driver {
             View::Renewing => Screen::Renewing,
             View::Saving => Screen::Saving,
             View::SignedIn(account) => Screen::SignedIn { account: self.shown_name(account) },
+            View::NewOwner(account) => Screen::NewOwner { account: self.shown_name(account) },
             View::Denied => Screen::Denied { start },
             View::WrongAccount(owner) => Screen::WrongAccount { hint: self.hint(owner) },
             View::Online if self.is_storing() => self.storing(),

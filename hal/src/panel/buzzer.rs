@@ -25,8 +25,9 @@ pub fn chirps(before: Option<&Screen>, screen: &Screen, pressed: Option<Duration
         // Another code in place of one that ran out is no news.
         (Some(Screen::SignIn(_) | Screen::Renewing), Screen::SignIn(_)) => 0,
         (Some(Screen::SignedIn { .. }), Screen::SignedIn { .. }) => 0,
+        (Some(Screen::NewOwner { .. }), Screen::NewOwner { .. }) => 0,
         (_, Screen::SignIn(_)) => 1,
-        (_, Screen::SignedIn { .. }) => 2,
+        (_, Screen::SignedIn { .. } | Screen::NewOwner { .. }) => 2,
         _ => 0,
     }
 }

@@ -114,6 +114,10 @@ fn object(screen: &Screen, language: Language, now: Duration) -> Map<String, Val
             put("account", account.clone().into());
             "signed-in"
         }
+        Screen::NewOwner { account } => {
+            put("account", account.clone().into());
+            "new-owner"
+        }
         Screen::Online => "online",
         Screen::Offline { stored } => {
             put("stored", (*stored).into());

@@ -48,8 +48,12 @@ pub fn light(screen: &Screen, since: Duration) -> (Light, Option<Duration>) {
         }
         Screen::ResetDone { .. } => return (Light::Off, None),
         Screen::Saving => return (Light::On, None),
-        Screen::SignedIn { .. } if since < FRESH => return (Light::On, Some(FRESH - since)),
-        Screen::SignedIn { .. } | Screen::Online => return (Light::Dim, None),
+        Screen::SignedIn { .. } | Screen::NewOwner { .. } if since < FRESH => {
+            return (Light::On, Some(FRESH - since));
+        }
+        Screen::SignedIn { .. } | Screen::NewOwner { .. } | Screen::Online => {
+            return (Light::Dim, None);
+        }
     };
     let round: u32 = blinks.iter().sum();
     let at = since.as_nanos() % Duration::from_millis(round.into()).as_nanos();

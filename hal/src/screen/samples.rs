@@ -43,6 +43,7 @@ pub fn samples(now: Duration) -> Vec<(&'static str, Screen)> {
         ("saving", Screen::Saving),
         ("signed-in", Screen::SignedIn { account: Some("Anna / ACME".to_owned()) }),
         ("signed-in-hidden", Screen::SignedIn { account: None }),
+        ("new-owner", Screen::NewOwner { account: Some("Ben / ACME".to_owned()) }),
         ("online", Screen::Online),
         ("offline", Screen::Offline { stored: 1284 }),
         ("offline-one", Screen::Offline { stored: 1 }),

@@ -39,6 +39,11 @@ pub(super) fn words(screen: &Screen, language: Language) -> Words {
             say.of("signed-in", account.clone(), [harmless(account, LONGEST)])
         }
         Screen::SignedIn { account: None } => say.plain("signed-in"),
+        Screen::NewOwner { account } => {
+            let account = account.as_deref().unwrap_or_default();
+            let long = [say.fill("new-owner.long", &[]), harmless(account, LONGEST)];
+            say.of("new-owner", account.to_owned(), long)
+        }
         Screen::Online => say.plain("online"),
         Screen::Offline { stored } => {
             let long = say.fill("offline.long", &[("stored", &language.number(*stored))]);

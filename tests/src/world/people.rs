@@ -183,6 +183,7 @@ fn asks_for_somebody(screen: &Screen) -> bool {
         | Screen::Renewing
         | Screen::Saving
         | Screen::SignedIn { .. }
+        | Screen::NewOwner { .. }
         | Screen::Online
         | Screen::Offline { .. }
         | Screen::Expiring { .. }

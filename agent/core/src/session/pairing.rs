@@ -64,6 +64,7 @@ pub(super) struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoticeKind {
     SignedIn,
+    NewOwner,
     Denied,
     WrongAccount,
 }
@@ -340,7 +341,10 @@ impl Session {
             self.clear_fault(fault);
         }
         self.event(Event::SignedIn { replaced: candidate.replaced });
-        self.notice(NoticeKind::SignedIn);
+        self.notice(match candidate.replaced {
+            true => NoticeKind::NewOwner,
+            false => NoticeKind::SignedIn,
+        });
     }
 
     fn notice(&mut self, kind: NoticeKind) {

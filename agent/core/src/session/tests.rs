@@ -1,6 +1,7 @@
 //! The session against scripted replies: no network, no clock, no sleeping.
 
 mod identity;
+mod owner;
 
 use super::*;
 use crate::{http::Reply, issuer::ExplicitEndpoints, owner::Demand, wire::scope_list};

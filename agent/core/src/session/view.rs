@@ -65,6 +65,8 @@ pub enum View<'a> {
     Saving,
     /// Somebody has just signed in.
     SignedIn(Option<&'a Account>),
+    /// Somebody else than the owner before has just signed in.
+    NewOwner(Option<&'a Account>),
     /// The person said no.
     Denied,
     /// The person may not own this device.
@@ -116,7 +118,7 @@ impl Session {
             View::ClockWrong => State::NoClock,
             View::NoNetwork => State::NoNetwork,
             View::SignIn(_) | View::Renewing | View::Saving => State::Pairing,
-            View::SignedIn(_) | View::Online => State::Online,
+            View::SignedIn(_) | View::NewOwner(_) | View::Online => State::Online,
             View::Offline => State::Offline,
             View::SignInAgain(_) | View::Waiting => State::Waiting,
             View::Fault(_) => State::Fault,
@@ -138,6 +140,7 @@ impl Session {
         }
         match self.notice.as_ref().map(|notice| notice.kind) {
             Some(NoticeKind::SignedIn) => View::SignedIn(self.account()),
+            Some(NoticeKind::NewOwner) => View::NewOwner(self.account()),
             Some(NoticeKind::Denied) => View::Denied,
             Some(NoticeKind::WrongAccount) => View::WrongAccount(self.account()),
             None => self.underlying().0,
