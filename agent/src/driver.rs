@@ -12,6 +12,7 @@ mod waiters;
 use crate::{
     ports::{Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit},
     records::Arrival,
+    reports,
     storage::Opened,
 };
 use intake::Intake;
@@ -388,9 +389,19 @@ impl Driver {
             if let Event::PairingEnded(ending) = &event {
                 self.ended = Some(*ending);
             }
+            if event == Event::FaultRaised(Fault::SignInEnds) {
+                self.report_end();
+            }
             self.journal(Entry::Session(event));
         }
         self.owner = self.session.owner();
+    }
+
+    /// Whoever runs the device may be nowhere near its panel.
+    fn report_end(&mut self) {
+        let grant = self.session.grant();
+        let (Some(end), Some(account)) = (grant.expires_at, grant.account) else { return };
+        self.intake.report(account.id, reports::sign_in_ends(end, self.arrival()));
     }
 
     /// Without a usable clock TLS is not tried (design invariant 6).

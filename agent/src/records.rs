@@ -89,6 +89,7 @@ mod session {
     pub(super) const INTENT: u16 = 20;
     pub(super) const SUSPENDED: u16 = 21;
     pub(super) const SUSPENDED_SINCE: u16 = 22;
+    pub(super) const LIFETIME: u16 = 23;
 
     pub(super) const fn is_of_grant(tag: u16) -> bool {
         matches!(tag, 10..=29 | 100..=199)
@@ -184,6 +185,7 @@ fn set_grant(fields: &mut Fields, grant: &Grant) -> Result<(), FieldError> {
     fields.set(session::SCOPES, &grant.scopes)?;
     set_date(fields, session::SIGNED_IN_AT, grant.signed_in_at)?;
     set_date(fields, session::EXPIRES_AT, grant.expires_at)?;
+    set_or_remove(fields, session::LIFETIME, grant.lifetime.map(|span| span.as_secs()))?;
     set_or_remove(fields, session::ROTATES, grant.rotates)?;
     fields.set(session::INTENT, &grant.intent)?;
     let suspension = grant.suspension;
@@ -230,6 +232,7 @@ fn grant_of(fields: &Fields) -> Result<Option<Grant>, FieldError> {
         scopes: fields.get(session::SCOPES)?.unwrap_or_default(),
         signed_in_at: date(fields, session::SIGNED_IN_AT)?,
         expires_at: date(fields, session::EXPIRES_AT)?,
+        lifetime: fields.get(session::LIFETIME)?.map(Duration::from_secs),
         rotates: fields.get(session::ROTATES)?,
         intent: fields.get(session::INTENT)?.unwrap_or_default(),
         suspension: suspended.map(|(after_loss, tries)| Suspension { since, after_loss, tries }),
@@ -339,6 +342,7 @@ mod tests {
             scopes: vec!["openid".into()],
             signed_in_at: Some(Wall::new(Duration::from_secs(1_800_000_000))),
             expires_at: None,
+            lifetime: Some(Duration::from_secs(86_400)),
             rotates: Some(true),
             intent: true,
             suspension: Some(Suspension { since: None, after_loss: true, tries: 3 }),

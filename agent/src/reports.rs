@@ -1,32 +1,51 @@
 //! What the agent itself has to report, as OTLP logs: records that were given up, by name and
-//! reason (design invariant 4).
+//! reason (design invariant 4), and a sign-in that is about to end.
 //!
 //! The messages are the few fields of opentelemetry-proto that are used here; its generated crate
 //! would cost a hundred kilobytes.
 
-use crate::records::{Arrival, Envelope};
+use crate::{
+    records::{Arrival, Envelope},
+    status,
+};
 use prost::Message;
-use signpost_core::{delivery::Dropped, otlp::Signal};
+use signpost_core::{delivery::Dropped, fault::Fault, otlp::Signal, time::Wall};
 
 /// The report that `records` of a kind were given up.
 pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -> Envelope {
     let count = i64::try_from(records).unwrap_or(i64::MAX);
+    let text = format!("{records} {} records dropped: {reason}", signal.name());
+    let attributes = vec![
+        KeyValue::of("signpost.dropped.records", AnyValue { value: Some(Value::Int(count)) }),
+        KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
+        KeyValue::of("signpost.dropped.reason", AnyValue::text(reason)),
+    ];
+    event("signpost.dropped", &text, attributes, at)
+}
+
+/// The report that the sign-in ends at `end` unless somebody signs in again.
+pub(crate) fn sign_in_ends(end: Wall, at: Arrival) -> Envelope {
+    let end = status::rfc3339(end).unwrap_or_default();
+    let text = format!("the sign-in of this device ends at {end}: sign in again before");
+    let code = AnyValue::text(Fault::SignInEnds.row().code);
+    let attributes = vec![
+        KeyValue::of("signpost.fault", code),
+        KeyValue::of("signpost.sign_in.ends_at", AnyValue::text(&end)),
+    ];
+    event("signpost.sign-in-ends", &text, attributes, at)
+}
+
+/// A warning of the agent itself.
+fn event(name: &str, text: &str, attributes: Vec<KeyValue>, at: Arrival) -> Envelope {
     let record = LogRecord {
         time_unix_nano: at
             .wall
             .map_or(0, |wall| u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()),
         severity_number: 13,
         severity_text: "WARN".into(),
-        body: Some(AnyValue::text(&format!(
-            "{records} {} records dropped: {reason}",
-            signal.name()
-        ))),
-        attributes: vec![
-            KeyValue::of("signpost.dropped.records", AnyValue { value: Some(Value::Int(count)) }),
-            KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
-            KeyValue::of("signpost.dropped.reason", AnyValue::text(reason)),
-        ],
-        event_name: "signpost.dropped".into(),
+        body: Some(AnyValue::text(text)),
+        attributes,
+        event_name: name.into(),
     };
     let resource =
         Resource { attributes: vec![KeyValue::of("service.name", AnyValue::text("signpost"))] };
@@ -148,5 +167,15 @@ mod tests {
         assert_eq!(count_records(&report.body), Ok(1));
         let text = String::from_utf8_lossy(&report.body).into_owned();
         assert!(text.contains("5 metrics records dropped: malformed"));
+    }
+
+    #[test]
+    fn the_end_of_a_sign_in_is_one_record_with_its_date() {
+        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
+        let end = Wall::new(std::time::Duration::from_secs(1_773_529_200));
+        let report = sign_in_ends(end, at);
+        assert_eq!(count_records(&report.body), Ok(1));
+        let text = String::from_utf8_lossy(&report.body).into_owned();
+        assert!(text.contains("2026-03-14T23:00:00Z") && text.contains("E24"), "{text}");
     }
 }

@@ -92,6 +92,7 @@ fn record() -> SessionRecord {
             scopes: vec!["openid".into(), "offline_access".into()],
             signed_in_at: wall(1_800_000_000),
             expires_at: wall(1_900_000_000),
+            lifetime: None,
             rotates: Some(true),
             intent: true,
             suspension: Some(Suspension { since: wall(1_800_000_500), after_loss: true, tries: 3 }),

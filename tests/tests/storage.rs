@@ -156,6 +156,7 @@ fn invariant_7_no_token_stands_on_flash_in_the_clear() {
         scopes: vec![],
         signed_in_at: None,
         expires_at: None,
+        lifetime: None,
         rotates: None,
         intent: false,
         suspension: None,

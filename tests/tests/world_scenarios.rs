@@ -386,3 +386,37 @@ fn an_id_token_that_somebody_else_signed_names_nobody() {
     world.issuer.forges = false;
     whole(world);
 }
+
+#[test]
+fn the_end_of_a_grant_is_announced_on_the_panel_in_the_status_and_to_whoever_runs_the_device() {
+    let policy = Policy { grant_lifetime: Some(30 * DAY), ..Policy::default() };
+    let mut world = online(Setup { policy, ..Setup::new(17) });
+    world.behave(Manners::absent());
+    world.run_for(23 * DAY);
+    assert!(is_online(&world), "{:?}", world.screen());
+    assert_eq!(world.backend.endings, 0);
+    world.run_for(2 * DAY);
+    let Some(Screen::Expiring { by, .. }) = world.screen() else { panic!("{:?}", world.screen()) };
+    let by = *by;
+    let status = world.status().unwrap();
+    assert_eq!(status.state, "online", "it works until then");
+    let end: String = status.grant.expires_at.unwrap();
+    let number = |range: std::ops::Range<usize>| end[range].parse::<u8>().unwrap();
+    let (day, hour) = (number(8..10), number(11..13));
+    assert_eq!(by.day, if hour < 12 { day - 1 } else { day }, "{end}");
+    assert!(has_fault(&mut world, Fault::SignInEnds));
+    assert_eq!(world.backend.endings, 1);
+    // A cut of power does not silence it, nor make it a flood.
+    world.strike(None, CUT);
+    world.run_for(HOUR);
+    assert!(matches!(world.screen(), Some(Screen::Expiring { .. })), "{:?}", world.screen());
+    assert!(world.run_until(6 * DAY, |world| {
+        matches!(world.screen(), Some(Screen::SignInAgain { .. }))
+    }));
+    assert!(!has_fault(&mut world, Fault::SignInEnds));
+    assert!(world.backend.endings <= 2);
+    world.behave(Manners::attentive());
+    world.sign_in();
+    assert!(world.run_until(5 * MINUTE, |world| is_online(world)));
+    whole(world);
+}

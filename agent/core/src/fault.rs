@@ -54,6 +54,8 @@ pub enum Fault {
     PanelFailed,
     /// A sign-out is done here, and not yet known to the issuer.
     RevocationPending,
+    /// The sign-in ends soon, and nothing but another prolongs it.
+    SignInEnds,
 }
 
 /// Who has to act, or what will mend it.
@@ -109,7 +111,7 @@ pub struct Row {
 
 impl Fault {
     /// All faults in the order of their codes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ClockUnusable,
         Self::IssuerUnreachable,
         Self::IssuerUnwell,
@@ -133,6 +135,7 @@ impl Fault {
         Self::ConfigUnknownKeys,
         Self::PanelFailed,
         Self::RevocationPending,
+        Self::SignInEnds,
     ];
 
     /// This fault's row.
@@ -276,6 +279,12 @@ impl Fault {
                 Class::Retry,
                 "Sign-out pending",
                 "The device forgot its user; the issuer is told as soon as it can be reached.",
+            ),
+            Self::SignInEnds => (
+                "E24",
+                Class::SignIn,
+                "Sign-in ends",
+                "The sign-in ends soon; sign in again before, at the device or by `signpost sign-in`.",
             ),
         };
         Row { code, class, title, advice }

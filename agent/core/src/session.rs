@@ -12,6 +12,7 @@
 //! one [`Session::handle_persisted`]. The same inputs, times and seed give the same outputs.
 
 mod discovery;
+mod ending;
 mod flow;
 mod identity;
 mod pairing;
@@ -224,6 +225,8 @@ pub enum Wake {
     Revoke,
     /// To take a notice off the panel.
     Notice,
+    /// To say that the sign-in ends soon.
+    Ending,
     /// To send telemetry (asked for by the driver).
     Delivery,
     /// To tell a program that it has waited long enough (asked for by the driver).
@@ -379,6 +382,7 @@ impl Session {
         self.refresh.forget();
         self.clear_fault(Fault::SignInAgain);
         self.clear_fault(Fault::SignInAgainAfterLoss);
+        self.clear_fault(Fault::SignInEnds);
         self.saver.touch();
         self.advance(now);
     }
@@ -476,6 +480,7 @@ impl Session {
             (self.saver.wake(), Wake::Save),
             (self.notice.as_ref().map(|notice| notice.until), Wake::Notice),
             (self.held_wake(), Wake::Keys),
+            (self.ending_wake(), Wake::Ending),
         ]
         .into();
         if self.gate.usable(self.now).is_some() {
@@ -543,6 +548,7 @@ impl Session {
             self.advance_refresh(&endpoints);
             self.advance_revocations(&endpoints);
         }
+        self.announce_end();
     }
 
     fn find_endpoints(&mut self) {

@@ -26,12 +26,13 @@ pub(super) struct Intake {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     /// Who waits for the append that is under way.
-    appending: Vec<CallerId>,
+    appending: Vec<Option<CallerId>>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    caller: CallerId,
+    /// Nobody waits for what the agent itself has to report.
+    caller: Option<CallerId>,
     queue: Option<Queue>,
     envelope: Envelope,
 }
@@ -50,8 +51,18 @@ impl Intake {
         }
         self.bytes += body.len();
         let envelope = Envelope { signal, arrival, body };
-        self.waiting.push_back(Waiting { caller, queue: None, envelope });
+        self.waiting.push_back(Waiting { caller: Some(caller), queue: None, envelope });
         None
+    }
+
+    /// Takes in what the agent itself has to say to whoever runs the device of `owner`.
+    pub(super) fn report(&mut self, owner: OwnerId, envelope: Envelope) {
+        if self.bytes + envelope.body.len() > MAX_WAITING {
+            return;
+        }
+        self.bytes += envelope.body.len();
+        let queue = Some(Queue { stream: Stream::Events, owner });
+        self.waiting.push_back(Waiting { caller: None, queue, envelope });
     }
 
     /// The next group to append, all of one queue. Records that have just come are `owner`'s
@@ -92,7 +103,7 @@ impl Intake {
         result: Result<(), StorageTrouble>,
     ) -> impl Iterator<Item = (CallerId, Answer)> + use<> {
         let callers = std::mem::take(&mut self.appending);
-        callers.into_iter().map(move |caller| {
+        callers.into_iter().flatten().map(move |caller| {
             let answer = match result {
                 Ok(()) => Answer::Done,
                 Err(StorageTrouble::Full) => Answer::TryLater(LATER),

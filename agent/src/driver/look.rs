@@ -9,7 +9,7 @@ use signpost_core::{
     session::{Ending, GrantStatus, PendingSignIn, State, View},
     time::{Boot, Wall},
 };
-use signpost_hal::screen::{self, Screen, SignIn};
+use signpost_hal::screen::{self, Day, Screen, SignIn};
 use std::time::Duration;
 
 impl Driver {
@@ -33,6 +33,8 @@ impl Driver {
             View::Denied => Screen::Denied { start },
             View::WrongAccount(owner) => Screen::WrongAccount { hint: self.hint(owner) },
             View::Online if self.is_storing() => self.storing(),
+            View::Expiring(_) if self.is_storing() => self.storing(),
+            View::Expiring(end) => Screen::Expiring { by: last_day(end), start },
             View::Online => Screen::Online,
             View::Offline => self.storing(),
             View::SignInAgain(fault) => {
@@ -215,6 +217,16 @@ fn sign_in(pending: &PendingSignIn) -> SignIn {
     }
 }
 
+/// The last day on which everybody may still count: where the end comes in the first half of a
+/// day, here or by the clock of whoever stands there, it is the day before.
+fn last_day(end: Wall) -> Day {
+    let noon = end.since_epoch().saturating_sub(Duration::from_secs(12 * 3_600)).as_secs();
+    let date = i64::try_from(noon).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+    let date = date.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let small = |number: i8| u8::try_from(number).unwrap_or_default();
+    Day { month: small(date.month()), day: small(date.day()) }
+}
+
 /// `anna@acme.example` as `a…@acme`: enough to know oneself, too little to know another.
 fn shortened(name: &str) -> String {
     let first = |part: &str| part.chars().next().map(String::from).unwrap_or_default();
@@ -247,6 +259,18 @@ const fn ending_name(ending: Ending) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_day_is_one_that_still_counts() {
+        let day = |seconds| {
+            let day = last_day(Wall::new(Duration::from_secs(seconds)));
+            (day.month, day.day)
+        };
+        // 2026-03-14T23:00Z and 2026-03-01T11:59Z.
+        assert_eq!(day(1_773_529_200), (3, 14));
+        assert_eq!(day(1_772_366_340), (2, 28));
+        assert_eq!(day(u64::MAX), (1, 1), "no panic");
+    }
 
     #[test]
     fn a_short_name_tells_owners_only() {

@@ -84,6 +84,21 @@ async fn metrics_name_state_and_faults_and_nobody() {
 }
 
 #[tokio::test]
+async fn metrics_tell_when_the_sign_in_ends_where_that_is_known() {
+    for (end, told) in [(Some("2026-03-14T23:00:00Z"), true), (Some("soon"), false), (None, false)]
+    {
+        let mut shown = online();
+        shown.grant.expires_at = end.map(Into::into);
+        let stage = Stage::set(move |_| answer_status(&shown));
+        let reply = stage.control(&get("/metrics")).await;
+        let text = String::from_utf8(reply.body).unwrap();
+        let line = "\nsignpost_grant_expires_timestamp_seconds 1773529200\n";
+        assert_eq!(text.contains(line), told, "{text}");
+        assert_eq!(text.contains("grant_expires"), told);
+    }
+}
+
+#[tokio::test]
 async fn metrics_can_have_a_socket_of_their_own() {
     let folder = Folder::new();
     let at = folder.path("metrics.sock");

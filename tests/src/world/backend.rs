@@ -70,12 +70,14 @@ pub struct Backend {
     pub mood: Mood,
     /// How many requests were refused for their tokens.
     pub unauthorized: u64,
+    /// How many devices said that their sign-in ends.
+    pub endings: usize,
     keys: BTreeMap<String, Vec<u32>>,
 }
 
 impl Backend {
     pub(super) const fn new() -> Self {
-        Self { mood: Mood::Well, unauthorized: 0, keys: BTreeMap::new() }
+        Self { mood: Mood::Well, unauthorized: 0, endings: 0, keys: BTreeMap::new() }
     }
 
     /// Answers one request that arrived at `at`.
@@ -153,6 +155,7 @@ impl Backend {
                 self.keys.insert(key.to_owned(), arrived.records.clone());
                 arrived.taken = true;
                 arrived.reported = reported(body);
+                self.endings += positions(body, b"signpost.sign-in-ends").count();
             }
         }
     }

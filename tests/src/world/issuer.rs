@@ -71,6 +71,8 @@ pub struct Policy {
     pub access_lifetime: Duration,
     /// How long a refresh token lives after its last use, where it says so.
     pub refresh_lifetime: Option<Duration>,
+    /// How long a sign-in holds at all, however it is used.
+    pub grant_lifetime: Option<Duration>,
     /// Whether it says who signed in.
     pub id_token: bool,
     /// Whether there is a revocation endpoint.
@@ -86,6 +88,7 @@ impl Default for Policy {
             slow_downs: 0,
             access_lifetime: Duration::from_secs(3_600),
             refresh_lifetime: None,
+            grant_lifetime: None,
             id_token: true,
             revocation: true,
         }
@@ -101,6 +104,8 @@ pub struct Family {
     pub alive: bool,
     /// Number of the newest refresh token.
     pub newest: u32,
+    /// When it ends by itself.
+    pub ends: Option<Duration>,
 }
 
 /// What the issuer knows of an access token.
@@ -305,7 +310,8 @@ impl Issuer {
             }
             Decision::Approved(person) => {
                 code.decision = Decision::Over;
-                self.families.push(Family { person, alive: true, newest: 0 });
+                let ends = self.policy.grant_lifetime.map(|lifetime| at + lifetime);
+                self.families.push(Family { person, alive: true, newest: 0, ends });
                 let family = self.families.len() - 1;
                 let token = self.new_refresh_token(family);
                 self.grant(family, Some(&token), at)
@@ -318,6 +324,9 @@ impl Issuer {
         let Some((family, rank)) = self.refresh_token(token) else {
             return error(400, "invalid_grant");
         };
+        if self.families[family].ends.is_some_and(|end| at >= end) {
+            self.families[family].alive = false;
+        }
         let newest = self.families[family].newest;
         if rank < newest && self.policy.rotation == Rotation::ReuseEndsAll {
             self.families[family].alive = false;
@@ -347,7 +356,7 @@ impl Issuer {
     }
 
     fn grant(&mut self, family: usize, refresh_token: Option<&str>, at: Duration) -> Reply {
-        let Family { person, newest, .. } = self.families[family];
+        let Family { person, newest, ends, .. } = self.families[family];
         let token = self.secret("a");
         let expires = at + self.policy.access_lifetime;
         self.access.insert(self.made, (token.clone(), Access { family, rank: newest, expires }));
@@ -360,6 +369,10 @@ impl Issuer {
         }
         if let Some(lifetime) = self.policy.refresh_lifetime {
             body += &format!(r#","refresh_expires_in":{}"#, lifetime.as_secs());
+        }
+        if let Some(end) = ends {
+            let left = end.saturating_sub(at).as_secs();
+            body += &format!(r#","refresh_token_expires_in":{left}"#);
         }
         if self.policy.id_token {
             let expires = truth(at).as_secs() + 3_600;

@@ -201,6 +201,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         slow_downs: if rng.bool() { rng.u32(0..60) } else { 0 },
         access_lifetime: Duration::from_secs(3_600),
         refresh_lifetime: rng.bool().then_some(DAY * 90),
+        grant_lifetime: None,
         // Where nobody is named, nobody can take over and nobody can come back.
         id_token: true,
         revocation: rng.u8(0..5) > 0,

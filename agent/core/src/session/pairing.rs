@@ -296,6 +296,7 @@ impl Session {
             scopes: reply.scope.clone().unwrap_or_else(|| self.config.issuer.scopes.clone()),
             signed_in_at: wall,
             expires_at: lifetime.and_then(|span| Some(wall? + span)),
+            lifetime,
             rotates: None,
             intent: false,
             suspension: None,

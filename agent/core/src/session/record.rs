@@ -39,6 +39,9 @@ pub struct Grant {
     pub signed_in_at: Option<Wall>,
     /// When the refresh token will end, where the issuer says.
     pub expires_at: Option<Wall>,
+    /// How long it lives in all, counted from the sign-in or, where each use prolongs it, from the
+    /// last use.
+    pub lifetime: Option<Duration>,
     /// Whether the issuer was seen to replace the refresh token at each use.
     pub rotates: Option<bool>,
     /// A refresh was begun whose answer is not known: the credential may be spent.

@@ -249,8 +249,8 @@ impl Session {
         grant.rotates = Some(rotated || grant.rotates == Some(true));
         grant.intent = false;
         let resumed = grant.suspension.take().is_some();
-        if let (Some(lifetime), Some(wall)) = (reply.refresh_expires_in, wall) {
-            grant.expires_at = Some(wall + lifetime);
+        if let (Some(left), Some(wall)) = (reply.refresh_expires_in, wall) {
+            grant.prolong(left, wall);
         }
         let version = if *grant == before { 0 } else { self.saver.touch() };
         self.tokens.put(key, reply, version, self.now.boot, &mut self.rng);

@@ -20,6 +20,10 @@ const MAX_TOKENS: usize = 16;
 /// A refresh is not oftener than this, unless the token itself lives less than twice as long.
 const MIN_REFRESH: Duration = Duration::from_secs(60);
 
+/// Whatever an access token lives, the refresh token is used once a day: Google forgets one that
+/// was not used for six months, Entra for 90 days, and others say so in `refresh_expires_in`.
+const KEEP_ALIVE: Duration = Duration::from_secs(86_400);
+
 /// What an access token is for. The default is the one that the sign-in itself gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenKey {
@@ -97,6 +101,11 @@ impl Tokens {
             let lifetime = reply.expires_in?;
             Some(lifetime / 2 + spread(lifetime * 3 / 10, rng))
         });
+        // A refresh token that is not used dies by limits of its own, said or not.
+        let idle = reply.refresh_expires_in.filter(|lifetime| *lifetime >= 2 * MIN_REFRESH);
+        let idle = idle.unwrap_or(KEEP_ALIVE).min(KEEP_ALIVE);
+        let idle = idle / 2 + spread(idle / 5, rng);
+        let refresh_in = Some(refresh_in.map_or(idle, |span| span.min(idle)));
         let least = match reply.expires_in {
             Some(lifetime) if lifetime < 2 * MIN_REFRESH => Duration::ZERO,
             Some(_) | None => MIN_REFRESH,

@@ -73,6 +73,8 @@ pub enum View<'a> {
     WrongAccount(Option<&'a Account>),
     /// All is well.
     Online,
+    /// All is well, and the sign-in ends then unless somebody signs in again.
+    Expiring(Wall),
     /// Signed in, and the issuer cannot be reached.
     Offline,
     /// The grant is suspended: somebody must sign in again.
@@ -118,7 +120,9 @@ impl Session {
             View::ClockWrong => State::NoClock,
             View::NoNetwork => State::NoNetwork,
             View::SignIn(_) | View::Renewing | View::Saving => State::Pairing,
-            View::SignedIn(_) | View::NewOwner(_) | View::Online => State::Online,
+            View::SignedIn(_) | View::NewOwner(_) | View::Online | View::Expiring(_) => {
+                State::Online
+            }
             View::Offline => State::Offline,
             View::SignInAgain(_) | View::Waiting => State::Waiting,
             View::Fault(_) => State::Fault,
@@ -153,7 +157,8 @@ impl Session {
         let suspension = grant.and_then(|grant| grant.suspension);
         if grant.is_some() && suspension.is_none() {
             return if self.tokens.has_good(self.now.boot) {
-                (View::Online, State::Online)
+                let view = self.ends_soon().map_or(View::Online, View::Expiring);
+                (view, State::Online)
             } else if self.refresh.is_failing() {
                 (View::Offline, State::Offline)
             } else {

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use crate::status::Status;
 
 /// What Prometheus asks for.
@@ -23,6 +25,11 @@ pub(super) fn exposition(status: &Status) -> String {
     metric("state", "gauge", "1 for the present state.", &[(label("state", status.state), 1)]);
     let grant = [(label("status", status.grant.status), 1)];
     metric("grant", "gauge", "1 for how the grant stands.", &grant);
+    let end = status.grant.expires_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+    if let Some(end) = end.and_then(|end| u64::try_from(end.as_second()).ok()) {
+        let help = "When the sign-in ends, where the issuer says, in seconds since 1970.";
+        metric("grant_expires_timestamp_seconds", "gauge", help, &plain(end));
+    }
     let usable = u64::from(status.clock == "usable");
     metric("clock_usable", "gauge", "Whether the wall clock can be used.", &plain(usable));
     let faults: Vec<_> = status
