@@ -22,9 +22,7 @@ use signpost_core::{
     fault::{Fault, Faults},
     http::Outcome,
     owner::OwnerId,
-    session::{
-        Ending, Event, PendingSignIn, Persist, Session, SessionConfig, Stored, TokenAnswer, Wake,
-    },
+    session::{Carried, Ending, Event, Persist, Session, SessionConfig, Stored, TokenAnswer, Wake},
     time::{Boot, Now, Wall},
 };
 use signpost_hal::screen::{Screen, Start, Support};
@@ -87,18 +85,18 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver that goes on where flash (`opened`) and runtime folder (`pending`, of this same
+    /// A driver that goes on where flash (`opened`) and runtime folder (`carried`, of this same
     /// boot) were left. `seed` decides all jitter.
     #[must_use]
     pub fn new(
         config: DriverConfig,
         opened: Opened,
-        pending: Option<PendingSignIn>,
+        carried: Carried,
         seed: u64,
         now: Now,
     ) -> Self {
         let Opened { record, metadata, keys, .. } = opened;
-        let stored = Stored { record, metadata, keys, pending };
+        let stored = Stored { record, metadata, keys, carried };
         let session = Session::new(config.session.clone(), stored, seed, now);
         let delivery = config.delivery.clone();
         let mut driver = Self {
@@ -382,8 +380,8 @@ impl Driver {
         while let Some((id, request)) = self.session.poll_send() {
             self.out.push_back(Submit::Http(HttpId::Session(id), request));
         }
-        while let Some(pending) = self.session.poll_runtime() {
-            self.out.push_back(Submit::Runtime(pending));
+        while let Some(carried) = self.session.poll_runtime() {
+            self.out.push_back(Submit::Runtime(carried));
         }
         while let Some(event) = self.session.poll_event() {
             if let Event::PairingEnded(ending) = &event {

@@ -12,7 +12,7 @@ use signpost_core::{
     http::{Outcome, Request},
     otlp::Signal,
     owner::OwnerId,
-    session::{AccessToken, Event, PendingSignIn, RequestId, SessionRecord, TokenKey},
+    session::{AccessToken, Carried, Event, RequestId, SessionRecord, TokenKey},
     wire::{KeySet, Metadata},
 };
 use signpost_hal::{panel::Press, screen::Screen};
@@ -25,8 +25,8 @@ pub enum Submit {
     Http(HttpId, Request),
     /// Do this on flash; answer with [`Complete::Storage`].
     Storage(Job),
-    /// Keep this in the runtime folder (`None`: remove it) until the board restarts.
-    Runtime(Option<PendingSignIn>),
+    /// Keep this in the runtime folder until the board restarts.
+    Runtime(Carried),
     /// Show this on every panel, and forget it.
     Screen(Screen),
     /// Write this to the journal.

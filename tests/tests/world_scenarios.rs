@@ -420,3 +420,33 @@ fn the_end_of_a_grant_is_announced_on_the_panel_in_the_status_and_to_whoever_run
     assert!(world.run_until(5 * MINUTE, |world| is_online(world)));
     whole(world);
 }
+
+#[test]
+fn what_a_busy_issuer_asks_for_outlives_a_restart_of_the_agent() {
+    let busy = |seconds: &str| {
+        let header = ("retry-after".to_owned(), seconds.to_owned());
+        Fate::Instead(Reply { status: 503, headers: vec![header], body: Vec::new() })
+    };
+    let mut world = World::new(Setup::new(18));
+    world.network.script(Kind::Code, busy("300"));
+    world.network.script(Kind::Poll, busy("120"));
+    world.network.script(Kind::Refresh, busy("7200"));
+    for _ in 0..4 {
+        world.run_for(MINUTE);
+        world.strike(None, KILL);
+    }
+    assert_eq!(world.count(&Event::CodeShown), 0);
+    assert!(world.run_until(10 * MINUTE, |world| is_online(world)), "{:?}", world.screen());
+    assert!(world.run_until(HOUR, |world| world.network.is_script_over()));
+    for _ in 0..11 {
+        world.run_for(10 * MINUTE);
+        world.strike(None, KILL);
+    }
+    assert_eq!(world.count(&Event::Refreshed { rotated: true }), 0, "two hours are not over");
+    assert!(
+        world.run_until(20 * MINUTE, |world| {
+            world.count(&Event::Refreshed { rotated: true }) > 0
+        })
+    );
+    whole(world);
+}

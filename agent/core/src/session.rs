@@ -23,7 +23,9 @@ mod saver;
 mod tokens;
 mod view;
 
-pub use record::{Credential, Grant, PendingSignIn, Revocation, SessionRecord, Suspension};
+pub use record::{
+    Carried, Credential, Grant, PendingSignIn, Quiet, Revocation, SessionRecord, Suspension,
+};
 pub use tokens::{AccessToken, Generation, TokenKey};
 pub use view::{GrantStatus, GrantView, State, View};
 
@@ -34,7 +36,7 @@ use crate::{
     owner::{Account, OwnerId, OwnerRule},
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
-    wire::{KeySet, Metadata, OAuthError, Trouble, Unacceptable, Verify, form, server_date},
+    wire::{self, KeySet, Metadata, OAuthError, Trouble, Unacceptable, Verify, form, server_date},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -92,8 +94,8 @@ pub struct Stored {
     pub metadata: Option<Metadata>,
     /// The issuer's keys, from flash.
     pub keys: Option<KeySet>,
-    /// A sign-in under way, from the runtime folder of this same boot.
-    pub pending: Option<PendingSignIn>,
+    /// What an earlier run of this same boot left in the runtime folder.
+    pub carried: Carried,
 }
 
 /// Names one request, from [`Session::poll_send`] to [`Session::handle_outcome`].
@@ -267,7 +269,8 @@ pub struct Session {
     in_flight: BTreeMap<RequestId, Activity>,
     sends: VecDeque<(RequestId, Request)>,
     metadata_to_save: bool,
-    runtime_saved: Option<PendingSignIn>,
+    quiet: Quiet,
+    runtime_saved: Carried,
     /// The last date on which our clock and a server's agreed.
     confirmed: Option<Wall>,
     events: VecDeque<Event>,
@@ -285,15 +288,17 @@ impl Session {
         let power_back = now.boot < Boot::new(POWER_BACK) && record.grant.is_some();
         let spread = if power_back { POWER_BACK_SPREAD } else { Duration::ZERO };
         let start = now.boot + crate::backoff::spread(spread, &mut rng);
-        let runtime_saved = stored.pending.clone();
+        let runtime_saved = stored.carried.clone();
+        let quiet = stored.carried.quiet;
+        let at_least = |asked: Option<Boot>| asked.map_or(start, |asked| asked.max(start));
         let mut session = Self {
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
             endpoints: Err(Missing::Metadata),
             keys: Keys::new(stored.keys, start),
-            pairing: Pairing::resume(stored.pending, config.renewals, &record, now.boot),
-            refresh: Refresh::new(&record, start),
-            revoke: Revoke::new(start),
+            pairing: Pairing::resume(stored.carried, config.renewals, &record, now.boot),
+            refresh: Refresh::new(&record, at_least(quiet.refresh)),
+            revoke: Revoke::new(at_least(quiet.revoke)),
             config,
             rng,
             record,
@@ -308,6 +313,7 @@ impl Session {
             in_flight: BTreeMap::new(),
             sends: VecDeque::new(),
             metadata_to_save: false,
+            quiet,
             runtime_saved,
             confirmed: None,
             events: VecDeque::new(),
@@ -329,7 +335,8 @@ impl Session {
     pub fn handle_outcome(&mut self, id: RequestId, outcome: &Outcome, now: Now) {
         self.now = now;
         self.confirm_clock(outcome);
-        match self.in_flight.remove(&id) {
+        let activity = self.in_flight.remove(&id);
+        match activity {
             Some(Activity::Discovery) => self.discovery_heard(outcome),
             Some(Activity::Keys) => self.keys_heard(outcome),
             Some(Activity::Code) => self.code_heard(outcome),
@@ -338,7 +345,30 @@ impl Session {
             Some(Activity::Revoke) => self.revoke_heard(outcome),
             None => {}
         }
+        if let Some((activity, wait)) = activity.zip(wire::asked_wait(outcome)) {
+            self.leave_alone(activity, now.boot + wait);
+        }
         self.advance(now);
+    }
+
+    /// `Retry-After` wins over whatever else times the next request of this kind.
+    fn leave_alone(&mut self, activity: Activity, until: Boot) {
+        match activity {
+            Activity::Discovery | Activity::Keys => {}
+            Activity::Code => {
+                self.quiet.code = Some(until);
+                self.pairing.leave_alone(until);
+            }
+            Activity::Poll => self.pairing.leave_alone(until),
+            Activity::Refresh => {
+                self.quiet.refresh = Some(until);
+                self.refresh.leave_alone(until);
+            }
+            Activity::Revoke => {
+                self.quiet.revoke = Some(until);
+                self.revoke.leave_alone(until);
+            }
+        }
     }
 
     /// The write of record `version` ended; `saved`: it is durable.
@@ -457,15 +487,15 @@ impl Session {
         self.sends.pop_front()
     }
 
-    /// The state of the sign-in under way, whenever it has changed: `Some(None)` when it is over.
-    pub fn poll_runtime(&mut self) -> Option<Option<PendingSignIn>> {
-        let pending = self.pairing.pending();
-        if pending == self.runtime_saved.as_ref() {
+    /// What the runtime folder should hold, whenever that has changed; the default: nothing.
+    pub fn poll_runtime(&mut self) -> Option<Carried> {
+        let (pending, quiet) = (self.pairing.pending(), self.quiet.after(self.now.boot));
+        if pending == self.runtime_saved.pending.as_ref() && quiet == self.runtime_saved.quiet {
             return None;
         }
-        let pending = pending.cloned();
-        self.runtime_saved.clone_from(&pending);
-        Some(pending)
+        let carried = Carried { pending: pending.cloned(), quiet };
+        self.runtime_saved.clone_from(&carried);
+        Some(carried)
     }
 
     /// The next event for journal and audit trail.

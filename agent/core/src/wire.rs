@@ -225,6 +225,15 @@ pub fn retry_after(reply: &Reply) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
+/// How long the server asks to be left alone, whatever else it says: 429 comes with OAuth errors,
+/// too. A success asks for nothing.
+pub(crate) fn asked_wait(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Reply(reply) if reply.status >= 400 => retry_after(reply),
+        Outcome::Reply(_) | Outcome::NotSent(_) | Outcome::Lost(_) => None,
+    }
+}
+
 /// What the server's clock says (`Date`).
 pub(crate) fn server_date(outcome: &Outcome) -> Option<Wall> {
     match outcome {

@@ -331,8 +331,8 @@ impl Agent {
                 self.exchanges.spawn(async move { (id, exchange.await) });
             }
             Submit::Storage(job) => self.storage.submit(job),
-            Submit::Runtime(pending) => {
-                if let Err(error) = self.runtime.save(pending.as_ref()) {
+            Submit::Runtime(carried) => {
+                if let Err(error) = self.runtime.save(&carried) {
                     tracing::warn!("a restart would lose the code on show: {error}");
                 }
             }

@@ -11,7 +11,7 @@ use signpost::{
     storage::{OpenTrouble, Opened, Storage},
 };
 use signpost_core::{
-    session::{PendingSignIn, SessionRecord},
+    session::{Carried, SessionRecord},
     time::Now,
 };
 use signpost_hal::flash::sim::Tear;
@@ -28,7 +28,7 @@ pub(super) struct Device {
     pub(super) run: u64,
     pub(super) driver: Option<Driver>,
     pub(super) is_powered: bool,
-    pub(super) runtime: Option<PendingSignIn>,
+    pub(super) runtime: Carried,
     pub(super) clock: BoardClock,
     /// Writes fail.
     pub(super) flash_fails: bool,
@@ -53,7 +53,7 @@ impl Device {
             run: 0,
             driver: None,
             is_powered: false,
-            runtime: None,
+            runtime: Carried::default(),
             clock: BoardClock::power_on(Duration::ZERO, Rtc::Absent),
             flash_fails: false,
             flash_is_slow: false,
@@ -74,7 +74,7 @@ impl Device {
         self.spool.power_on();
         self.clock = BoardClock::power_on(at, rtc);
         self.is_powered = true;
-        self.runtime = None;
+        self.runtime = Carried::default();
         self.config.boot_id = self.rng.u128(..).to_be_bytes();
     }
 
@@ -87,9 +87,9 @@ impl Device {
         let (storage, opened) = opened?;
         self.storage = Some(storage);
         self.stock.clone_from(&opened.stock);
-        let (config, pending) = (self.config.clone(), self.runtime.clone());
+        let (config, carried) = (self.config.clone(), self.runtime.clone());
         let seed = self.rng.u64(..);
-        self.driver = Some(Driver::new(config, opened.clone(), pending, seed, now));
+        self.driver = Some(Driver::new(config, opened.clone(), carried, seed, now));
         Ok(opened)
     }
 
@@ -153,7 +153,7 @@ impl Device {
         self.tokens.power_off();
         self.spool.power_off();
         self.is_powered = false;
-        self.runtime = None;
+        self.runtime = Carried::default();
         self.agent_gone();
     }
 

@@ -19,6 +19,7 @@ use signpost_core::{
     owner::{OwnerId, OwnerRule},
     session::{Credential, Event, Grant, SessionRecord},
     time::{Now, Wall},
+    wire::retry_after,
 };
 use signpost_hal::screen::Screen;
 use std::{
@@ -96,6 +97,8 @@ pub(super) struct Judge {
     turned_away: BTreeSet<usize>,
     checked: BTreeSet<(usize, u32)>,
     polls: BTreeMap<String, Poll>,
+    /// Until when a server asked to be left alone with requests of a kind.
+    quiet: BTreeMap<Kind, Duration>,
     flying: BTreeMap<Kind, u32>,
     hour: BTreeMap<Kind, VecDeque<Duration>>,
     callers: BTreeMap<CallerId, Duration>,
@@ -129,6 +132,7 @@ impl Judge {
             turned_away: BTreeSet::new(),
             checked: BTreeSet::new(),
             polls: BTreeMap::new(),
+            quiet: BTreeMap::new(),
             flying: BTreeMap::new(),
             hour: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -324,6 +328,11 @@ impl Judge {
         *self.flying.entry(kind).or_default() += 1;
         let flying = self.flying[&kind];
         self.count_hour(kind);
+        let now = self.verdicts.now;
+        if let Some(until) = self.quiet.remove(&kind).filter(|until| now < *until) {
+            let early = until.saturating_sub(now);
+            self.verdicts.broken(10, format!("{kind:?} {early:?} before Retry-After is over"));
+        }
         match kind {
             Kind::Refresh => {
                 if flying > 1 {
@@ -398,6 +407,11 @@ impl Judge {
         let Outcome::Reply(reply) = outcome else {
             return self.count_poll(kind, request, None);
         };
+        let asked = retry_after(reply).filter(|_| reply.status >= 400);
+        // Another code has polls of its own.
+        if let Some(wait) = asked.filter(|_| !matches!(kind, Kind::Poll | Kind::Telemetry)) {
+            self.quiet.insert(kind, self.verdicts.now + wait);
+        }
         let value: Option<Value> = match kind {
             Kind::Code | Kind::Poll => serde_json::from_slice(&reply.body).ok(),
             Kind::Refresh if reply.status == 400 => serde_json::from_slice(&reply.body).ok(),
@@ -428,6 +442,7 @@ impl Judge {
                 });
                 self.turned_away.extend(foreign);
                 self.count_poll(kind, request, text("error"));
+                self.prolong_poll(request, asked.unwrap_or_default());
             }
             Kind::Refresh => {
                 self.refusal_heard |= text("error") == Some("invalid_grant");
@@ -446,6 +461,13 @@ impl Judge {
             poll.interval += Duration::from_secs(5);
         }
         poll.not_before = self.verdicts.now + poll.interval;
+    }
+
+    fn prolong_poll(&mut self, request: &Request, wait: Duration) {
+        let code = field(request, "device_code");
+        if let Some(poll) = code.and_then(|code| self.polls.get_mut(&*code)) {
+            poll.not_before = poll.not_before.max(self.verdicts.now + wait);
+        }
     }
 
     /// Whether this access token, which leaves the session now, is to be held against flash: each
@@ -544,6 +566,8 @@ impl Judge {
         self.callers.clear();
         self.turned_away.clear();
         self.tokens_not_saved = false;
+        // Documents are fetched anew by each run of the agent.
+        self.quiet.retain(|kind, _| !with_power && !matches!(kind, Kind::Discovery | Kind::Keys));
         if with_power {
             self.polls.clear();
         }

@@ -1,8 +1,8 @@
 //! Signing in by RFC 8628: asking for a code, showing it, polling, and committing what comes.
 
 use super::{
-    Activity, Credential, Ending, Event, Grant, PendingSignIn, Session, SessionRecord, TokenKey,
-    flow::Flow,
+    Activity, Carried, Credential, Ending, Event, Grant, PendingSignIn, Session, SessionRecord,
+    TokenKey, flow::Flow,
 };
 use crate::{
     backoff::Backoff,
@@ -85,16 +85,28 @@ impl Pairing {
     /// At a start: the sign-in that was under way goes on; where nobody is signed in, a new one
     /// begins.
     pub(super) fn resume(
-        pending: Option<PendingSignIn>,
+        carried: Carried,
         renewals: u8,
         record: &SessionRecord,
         start: Boot,
     ) -> Self {
         let held = record.grant.as_ref().is_some_and(|grant| grant.suspension.is_none());
-        match pending {
+        let not_before = carried.quiet.code.map_or(start, |asked| asked.max(start));
+        match carried.pending {
             Some(pending) if pending.expires > start => Self::Showing(Flow::resume(pending, start)),
             Some(_) | None if held => Self::Resting(None),
-            Some(_) | None => Self::Asking(Asking::from(start, renewals, false)),
+            Some(_) | None => Self::Asking(Asking::from(not_before, renewals, false)),
+        }
+    }
+
+    /// Nothing is asked before `until`.
+    pub(super) fn leave_alone(&mut self, until: Boot) {
+        match self {
+            Self::Asking(asking) => asking.not_before = asking.not_before.max(until),
+            Self::Showing(flow) => {
+                flow.pending.next_poll = flow.pending.next_poll.max(until);
+            }
+            Self::Resting(_) => {}
         }
     }
 
@@ -109,18 +121,19 @@ impl Pairing {
 impl Session {
     pub(super) fn start_pairing(&mut self, now: Now) {
         let renewals = self.config.renewals;
+        let not_before = self.quiet.code.map_or(now.boot, |asked| asked.max(now.boot));
         self.notice = None;
         self.clear_fault(Fault::OwnerRefused);
         self.clear_fault(Fault::IdTokenRefused);
         match &mut self.pairing {
             Pairing::Asking(asking) => {
-                asking.not_before = now.boot;
+                asking.not_before = not_before;
                 asking.renewals = renewals;
             }
             Pairing::Showing(flow) => flow.pending.renewals = renewals,
             Pairing::Resting(_) if self.candidate.is_some() || self.held.is_some() => {}
             Pairing::Resting(_) => {
-                self.pairing = Pairing::Asking(Asking::from(now.boot, renewals, false));
+                self.pairing = Pairing::Asking(Asking::from(not_before, renewals, false));
             }
         }
     }

@@ -81,8 +81,36 @@ pub struct Revocation {
     pub tries: u8,
 }
 
-/// A sign-in under way, for the runtime folder: it survives a restart of the agent, not one of
-/// the board. `Debug` shows neither code nor address.
+/// What is carried over a restart of the agent, not one of the board: for the runtime folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// The sign-in under way.
+    pub pending: Option<PendingSignIn>,
+    /// What the issuer asked for.
+    pub quiet: Quiet,
+}
+
+/// Until when the issuer asked to be left alone (`Retry-After`), by what it was asked. Polls have
+/// their own in [`PendingSignIn::next_poll`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quiet {
+    /// For a code.
+    pub code: Option<Boot>,
+    /// To refresh.
+    pub refresh: Option<Boot>,
+    /// To revoke.
+    pub revoke: Option<Boot>,
+}
+
+impl Quiet {
+    /// What of it is still to come.
+    pub(super) fn after(self, now: Boot) -> Self {
+        let still = |at: Option<Boot>| at.filter(|at| *at > now);
+        Self { code: still(self.code), refresh: still(self.refresh), revoke: still(self.revoke) }
+    }
+}
+
+/// A sign-in under way. `Debug` shows neither code nor address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingSignIn {
     /// RFC 8628 `device_code`.

@@ -97,6 +97,11 @@ impl Refresh {
         self.failing
     }
 
+    /// Nothing is asked before `until`.
+    pub(super) fn leave_alone(&mut self, until: Boot) {
+        self.not_before = self.not_before.max(until);
+    }
+
     /// The grant is gone or replaced: nothing is wanted of the old one.
     pub(super) fn forget(&mut self) {
         self.wanted.clear();

@@ -24,6 +24,11 @@ impl Revoke {
         let backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(4 * 3_600));
         Self { not_before: start, backoff }
     }
+
+    /// Nothing is asked before `until`.
+    pub(super) fn leave_alone(&mut self, until: Boot) {
+        self.not_before = self.not_before.max(until);
+    }
 }
 
 impl Session {
@@ -42,7 +47,8 @@ impl Session {
             self.event(Event::RevocationGivenUp);
         }
         self.record.revocations.push(Revocation { token, endpoint, tries: 0 });
-        self.revoke.not_before = self.now.boot;
+        let now = self.now.boot;
+        self.revoke.not_before = self.quiet.revoke.map_or(now, |asked| asked.max(now));
         self.revoke.backoff.reset();
         self.raise_fault(Fault::RevocationPending);
         self.saver.touch();

@@ -3,6 +3,7 @@
 mod ending;
 mod identity;
 mod owner;
+mod quiet;
 
 use super::*;
 use crate::{http::Reply, issuer::ExplicitEndpoints, owner::Demand, wire::scope_list};
@@ -25,6 +26,9 @@ struct Rig {
     sent: Vec<(RequestId, Request)>,
     writes: Vec<(u64, SessionRecord)>,
     events: Vec<Event>,
+    /// What flash and runtime folder held at the start, or hold since.
+    stored: SessionRecord,
+    carried: Carried,
     autosave: bool,
 }
 
@@ -97,9 +101,18 @@ impl Rig {
     }
 
     fn at(config: SessionConfig, stored: Stored, now: Now) -> Self {
+        let (record, carried) = (stored.record.clone(), stored.carried.clone());
         let session = Session::new(config, stored, 7, now);
-        let mut rig =
-            Self { session, now, sent: vec![], writes: vec![], events: vec![], autosave: true };
+        let mut rig = Self {
+            session,
+            now,
+            sent: vec![],
+            writes: vec![],
+            events: vec![],
+            stored: record.unwrap_or_default(),
+            carried,
+            autosave: true,
+        };
         rig.drain();
         rig
     }
@@ -118,8 +131,8 @@ impl Rig {
 
     /// The agent starts again, with what flash holds.
     fn restarted(&self) -> Self {
-        let stored = Stored { record: Some(self.kept()), ..Stored::default() };
-        Self::at(config(), stored, self.now)
+        let (record, carried) = (Some(self.kept()), self.carried.clone());
+        Self::at(config(), Stored { record, carried, ..Stored::default() }, self.now)
     }
 
     fn drain(&mut self) {
@@ -128,7 +141,9 @@ impl Rig {
                 self.events.push(event);
             }
             self.sent.extend(core::iter::from_fn(|| self.session.poll_send()));
-            while self.session.poll_runtime().is_some() {}
+            while let Some(carried) = self.session.poll_runtime() {
+                self.carried = carried;
+            }
             match self.session.poll_persist() {
                 Some(Persist::Record { version, record }) => {
                     self.writes.push((version, record));
@@ -189,7 +204,7 @@ impl Rig {
     }
 
     fn kept(&self) -> SessionRecord {
-        self.writes.last().map(|(_, record)| record.clone()).unwrap_or_default()
+        self.writes.last().map_or_else(|| self.stored.clone(), |(_, record)| record.clone())
     }
 }
 
@@ -551,9 +566,9 @@ fn what_is_left_of_a_sign_in_that_ran_out_is_removed() {
     let mut rig = Rig::fresh();
     rig.answer(&json(200, CODE));
     let pending = rig.session.pending_sign_in().cloned();
-    let stored = Stored { pending, ..Stored::default() };
+    let stored = Stored { carried: Carried { pending, ..Carried::default() }, ..Stored::default() };
     let mut session = Session::new(config(), stored, 7, at(10_000));
-    assert_eq!(session.poll_runtime(), Some(None));
+    assert_eq!(session.poll_runtime(), Some(Carried::default()));
     assert_eq!(session.poll_runtime(), None);
 }
 
@@ -664,7 +679,10 @@ fn a_pending_sign_in_survives_a_restart() {
     let mut rig = Rig::fresh();
     rig.answer(&json(200, CODE));
     let pending = rig.session.pending_sign_in().cloned();
-    let mut rig = Rig::new(config(), Stored { pending, ..Stored::default() });
+    let mut rig = Rig::new(
+        config(),
+        Stored { carried: Carried { pending, ..Carried::default() }, ..Stored::default() },
+    );
     assert!(matches!(rig.session.view(), View::SignIn(code) if code.user_code == "WDJB-MJHT"));
     rig.pass(5);
     rig.answer(&tokens("anna", "rt-1"));
