@@ -461,10 +461,11 @@ impl<F: Flash> Storage<F> {
         self.owners.clear();
         self.owners_record = Fields::new();
         self.save_owners()?;
-        for key in [METADATA, STARTS] {
+        for key in [METADATA, STARTS, KEY_SET] {
             self.tokens.remove(key).map_err(Unsaved::Store)?;
         }
         self.metadata = Fields::new();
+        self.key_set = Fields::new();
         let device_id = match &self.device_id {
             DeviceId::Configured(id) => id.clone(),
             DeviceId::Drawn => self.draw_device_id(Fields::new())?,
