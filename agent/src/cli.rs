@@ -25,10 +25,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use signpost_hal::panel::PanelThread;
 use tokio::runtime;
 
 use crate::shell::journal;
+use crate::shell::panels::broken;
 use crate::shell::run::{self, RunError};
 use exit::{Exit, Failure};
 
@@ -148,14 +148,12 @@ fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-/// A panic ends the process with the code of a bug; whoever started it starts it again. Only a
-/// panel's thread gets over one: its driver counts as failed, and is opened anew (design invariant
-/// 9). What a panic says may hold anything, so it goes nowhere.
-fn exit_at_panic() {
+/// Has a panic anywhere end the process with the code of a bug; whoever started it starts it again,
+/// without the panel or button whose driver it was. What a panic says may hold anything, so it goes
+/// nowhere.
+pub fn exit_at_panic() {
     panic::set_hook(Box::new(|info| {
-        if PanelThread::is_current() {
-            return;
-        }
+        broken::note();
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let text = format!("a bug at {place}; please report it");
         output::complain(&text);

@@ -85,6 +85,20 @@ fn timespec(span: Duration) -> Timespec {
     }
 }
 
+/// What the names of threads begin with on which drivers run.
+const THREAD: &str = "board-";
+
+fn thread_name(part: &str) -> String {
+    format!("{THREAD}{part}")
+}
+
+/// The panel or button whose thread this is, by the name that its thread was given. For whoever
+/// hears of a panic: it was that driver's.
+pub fn current_part() -> Option<String> {
+    let current = std::thread::current();
+    current.name()?.strip_prefix(THREAD).map(str::to_owned)
+}
+
 /// Something that shows screens. May block; only its own thread waits for it.
 pub trait Panel: Send {
     /// Shows `screen` as it looks at `now` (since the board started), and says after how long it

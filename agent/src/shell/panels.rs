@@ -1,8 +1,10 @@
 //! What the board shows people by and hears them by: panels, lamps, buzzer and buttons, each on a
 //! thread of its own.
 
+pub(crate) mod broken;
 mod quiet;
 
+use super::runtime;
 use crate::config::{
     Button as ButtonConfig, Config, Driver, Idle as IdleConfig, Output, Panel as PanelConfig, Pins,
     PowerCycles,
@@ -18,7 +20,12 @@ use signpost_hal::{
     },
     screen::{Language, Screen, Start},
 };
-use std::{collections::BTreeMap, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// How long all panels together may take to clear themselves at the end.
@@ -69,11 +76,13 @@ impl Panels {
     where
         B: Board + Clone + Send + 'static,
     {
+        let folder = runtime::folder(config);
+        broken::note_in(&folder);
         // A part speaks up only when it fails or recovers, ever less often.
         let (reporter, reports) = mpsc::unbounded_channel();
         let (presser, presses) = mpsc::channel(MAX_PRESSES);
         let pressed = LastPress::default();
-        let bench = Bench { board, reporter };
+        let bench = Bench { board, reporter, folder };
         let mut threads = Vec::new();
         for panel in &config.panels {
             threads.extend(bench.panel(panel, Language::of(config.device.language.as_str()))?);
@@ -86,12 +95,12 @@ impl Panels {
         }
         for (name, lamp) in &config.lamps {
             let make = |line| Box::new(Lamp::new(line)) as Box<dyn Panel>;
-            threads.push(bench.output(format!("lamp.{name}"), lamp, true, make)?);
+            threads.extend(bench.output(format!("lamp.{name}"), lamp, true, make)?);
         }
         if let Some(buzzer) = &config.buzzer {
             let pressed = pressed.clone();
             let make = move |line| Box::new(Buzzer::new(line, pressed.clone())) as Box<dyn Panel>;
-            threads.push(bench.output("buzzer".to_owned(), buzzer, false, make)?);
+            threads.extend(bench.output("buzzer".to_owned(), buzzer, false, make)?);
         }
         let mut buttons = Vec::new();
         for (name, button) in &config.buttons {
@@ -102,7 +111,7 @@ impl Panels {
                 // A person does not press that fast.
                 let _ = presser.try_send(press);
             };
-            buttons.push(bench.button(format!("button.{name}"), button, press)?);
+            buttons.extend(bench.button(format!("button.{name}"), button, press)?);
         }
         let quiet = config.quiet.map(QuietHours::new);
         let failed = BTreeMap::new();
@@ -157,12 +166,15 @@ impl Panels {
 struct Bench<B> {
     board: B,
     reporter: mpsc::UnboundedSender<Report>,
+    /// Where drivers that panicked are noted.
+    folder: PathBuf,
 }
 
 impl<B: Board + Clone + Send + 'static> Bench<B> {
     fn panel(&self, panel: &PanelConfig, language: Language) -> io::Result<Option<Shown>> {
-        // The configuration has warned of it.
-        if let Driver::NotBuiltIn { .. } = panel.driver {
+        let name = format!("panel.{}", panel.name);
+        // The configuration has warned of the one, and the report of the other.
+        if matches!(panel.driver, Driver::NotBuiltIn { .. }) || self.leaves_alone(&name) {
             return Ok(None);
         }
         let has_light = match &panel.driver {
@@ -176,10 +188,8 @@ impl<B: Board + Clone + Send + 'static> Bench<B> {
         };
         let (driver, board) = (panel.driver.clone(), self.board.clone());
         let open = move || open(&driver, &board, language);
-        let name = format!("panel.{}", panel.name);
         let report = self.report(name.clone());
-        let thread =
-            PanelThread::spawn_with(&panel.name.to_string(), idle, open, clock::boot, report)?;
+        let thread = PanelThread::spawn_with(&name, idle, open, clock::boot, report)?;
         Ok(Some(Shown { thread, has_light }))
     }
 
@@ -190,13 +200,16 @@ impl<B: Board + Clone + Send + 'static> Bench<B> {
         output: &Output,
         has_light: bool,
         make: impl Fn(Switch<B::Output>) -> Box<dyn Panel> + Send + 'static,
-    ) -> io::Result<Shown> {
+    ) -> io::Result<Option<Shown>> {
+        if self.leaves_alone(&name) {
+            return Ok(None);
+        }
         let (board, line, active_low) =
             (self.board.clone(), output.line.clone(), output.active_low);
         let open = move || Ok(make(Switch { line: board.output(&line, active_low)?, active_low }));
         let report = self.report(name.clone());
         let thread = PanelThread::spawn(&name, open, clock::boot, report)?;
-        Ok(Shown { thread, has_light })
+        Ok(Some(Shown { thread, has_light }))
     }
 
     fn button(
@@ -204,7 +217,10 @@ impl<B: Board + Clone + Send + 'static> Bench<B> {
         name: String,
         button: &ButtonConfig,
         press: impl FnMut(Press) + Send + 'static,
-    ) -> io::Result<ButtonThread> {
+    ) -> io::Result<Option<ButtonThread>> {
+        if self.leaves_alone(&name) {
+            return Ok(None);
+        }
         let report = self.report(name.clone());
         let board = self.board.clone();
         let open: Box<dyn FnMut() -> Result<Box<dyn Contact>, PanelError> + Send> = match button {
@@ -217,7 +233,14 @@ impl<B: Board + Clone + Send + 'static> Bench<B> {
                 Box::new(move || Ok(Box::new(Key::open(&device, code)?)))
             }
         };
-        ButtonThread::spawn(&name, open, clock::boot, press, report)
+        ButtonThread::spawn(&name, open, clock::boot, press, report).map(Some)
+    }
+
+    /// Whether the driver of this part ended the program before; that is reported then.
+    fn leaves_alone(&self, name: &str) -> bool {
+        let Some(cause) = broken::cause(&self.folder, name) else { return false };
+        self.report(name.to_owned())(Some(&cause));
+        true
     }
 
     fn report(&self, name: String) -> impl FnMut(Option<&PanelError>) + Send + 'static {

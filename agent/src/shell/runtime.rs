@@ -35,6 +35,14 @@ mod tag {
     pub(super) const QUIET_REVOKE: u16 = 12;
 }
 
+/// `$RUNTIME_DIRECTORY` (systemd's), else where the control socket is.
+pub(super) fn folder(config: &Config) -> PathBuf {
+    let given = env::var_os("RUNTIME_DIRECTORY");
+    // There may be several, with colons between.
+    let given = given.as_ref().and_then(|all| env::split_paths(all).next());
+    given.unwrap_or_else(|| files::folder_of(config.control.socket.as_path()).to_owned())
+}
+
 /// The sign-in under way, in `pending`.
 #[derive(Debug)]
 pub(super) struct Runtime {
@@ -43,14 +51,9 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    /// In `$RUNTIME_DIRECTORY` (systemd's), else beside the control socket.
+    /// In [`folder`].
     pub(super) fn new(config: &Config, boot_id: [u8; 16]) -> Self {
-        let given = env::var_os("RUNTIME_DIRECTORY");
-        // There may be several, with colons between.
-        let given = given.as_ref().and_then(|all| env::split_paths(all).next());
-        let folder =
-            given.unwrap_or_else(|| files::folder_of(config.control.socket.as_path()).to_owned());
-        Self::at(&folder, boot_id)
+        Self::at(&folder(config), boot_id)
     }
 
     /// In `folder`.

@@ -123,6 +123,60 @@ async fn a_panel_that_is_not_there_is_a_fault_with_its_cause_and_no_obstacle() {
     agent.stop().await;
 }
 
+/// A display whose driver panics: in place of a driver of ours that is broken.
+struct Panicking;
+
+impl Chip for Panicking {
+    fn power_on(&mut self, _: &mut Log) {}
+}
+
+impl I2cChip for Panicking {
+    fn start(&mut self, _: &mut Log) {
+        panic!("as a driver may")
+    }
+
+    fn write(&mut self, _: u8, _: &mut Log) -> bool {
+        true
+    }
+}
+
+/// What the next test runs in a process of its own, on the folder that it is told.
+#[tokio::test]
+#[ignore = "ends its process"]
+async fn child_with_a_driver_that_panics() {
+    let Some(root) = std::env::var_os("SIGNPOST_TEST_ROOT") else { return };
+    let Bench { board, .. } = bench();
+    board.hang_i2c(LCD_BUS, 0x27, &Part::new(&Time::default(), Panicking));
+    let file = std::path::Path::new(&root).join("signpost.toml");
+    let loaded = signpost::config::load(&signpost::config::Sources::file(&file)).unwrap();
+    signpost::cli::exit_at_panic();
+    let agent = signpost::shell::run::Agent::open_on(board, &loaded).unwrap();
+    agent.run(std::future::pending()).await.unwrap();
+}
+
+#[tokio::test]
+async fn invariant_9_a_driver_that_panics_costs_one_restart_and_is_left_alone() {
+    let servers = Servers::start().await;
+    let device = device(&servers);
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "board::child_with_a_driver_that_panics", "--ignored"]);
+    child.env("SIGNPOST_TEST_ROOT", device.root());
+    let ended = child.output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(70), "{ended:?}");
+
+    let Bench { board, lcd, oled, .. } = bench();
+    let agent = Running::start_on(board, &device);
+    let status = agent.becomes(|status| status.pairing.is_some()).await;
+    let fault = status.faults.iter().find(|fault| fault.code == "E22").unwrap();
+    assert_eq!(
+        fault.detail.as_deref(),
+        Some("panel.lcd is left alone until the board starts anew: its driver panicked")
+    );
+    until("the other one", || oled.look(Oled::picture) != Bitmap::new(128, 64)).await;
+    assert_eq!(lcd.look(CharacterLcd::text).concat().trim(), "", "it is not touched");
+    agent.stop().await;
+}
+
 /// An LCD whose bus hangs while its gate is shut.
 struct Hanging {
     gate: Mutex<Receiver<()>>,

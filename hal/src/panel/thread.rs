@@ -12,12 +12,9 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use super::{Panel, PanelError, RETRY, timespec};
+use super::{Panel, PanelError, RETRY, thread_name, timespec};
 use crate::screen::Screen;
 use watch::{Reporter, Watch};
-
-/// What the names of panels' threads begin with.
-const NAME: &str = "panel-";
 
 /// What a panel shows while there is nothing to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,15 +97,10 @@ impl PanelThread {
             _alive: alive,
         };
         thread::Builder::new()
-            .name(format!("{NAME}{name}"))
+            .name(thread_name(name))
             .stack_size(256 * 1024)
             .spawn(move || runner.run())?;
         Ok(thread)
-    }
-
-    /// Whether this is the thread of a panel, which gets over a driver that panics.
-    pub fn is_current() -> bool {
-        thread::current().name().is_some_and(|name| name.starts_with(NAME))
     }
 
     /// Hands over the screen to show from now on. Never blocks; a screen that was not yet drawn is

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::{Button, Contact, Press};
-use crate::panel::{PanelError, RETRY, timespec};
+use crate::panel::{PanelError, RETRY, thread_name, timespec};
 
 /// A button on a thread of its own, which ends when this is dropped.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl ButtonThread {
             told: None,
         };
         thread::Builder::new()
-            .name(format!("button-{name}"))
+            .name(thread_name(name))
             .stack_size(64 * 1024)
             .spawn(move || reader.run())?;
         Ok(Self { bell })
