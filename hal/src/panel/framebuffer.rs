@@ -3,13 +3,22 @@
 //! Size and pixel format come from `/sys/class/graphics` (Linux, Documentation/ABI/testing/
 //! sysfs-graphics and drivers/video/fbdev/core/fbsysfs.c); rows are written, not mapped, so that a
 //! display that goes away is an error and no signal.
+#![expect(unsafe_code, reason = "ioctl(2) of drivers has no safe door; one call, here")]
 
 use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rustix::ioctl::{IntegerSetter, Opcode, ioctl};
+
 use super::{Glass, PanelError, advice, io_error};
 use crate::screen::{Area, Bitmap};
+
+/// Lights the display with 0 (`linux/fb.h`, FB_BLANK_UNBLANK).
+const FBIOBLANK: Opcode = 0x4611;
+/// Rows that are written together.
+const ROWS: u16 = 16;
 
 /// The display. All bits of a pixel set are white and none are black, whatever their order.
 #[derive(Debug)]
@@ -67,22 +76,50 @@ impl Glass for Framebuffer {
         self.size
     }
 
+    /// Where no console is on it, a display of DRM stays dark until somebody asks for light.
     fn start(&mut self) -> Result<(), PanelError> {
+        // Many drivers know no such thing. One that is gone is found out next.
+        // SAFETY: `linux/fb.h` gives the opcode, which takes an integer and no memory.
+        let _ = unsafe { ioctl(&self.file, IntegerSetter::<FBIOBLANK>::new_usize(0)) };
         Ok(())
     }
 
     fn draw(&mut self, picture: &Bitmap, area: Area) -> Result<(), PanelError> {
-        let mut row = Vec::with_capacity(usize::from(area.width) * self.depth);
-        for y in area.y..area.y + area.height {
-            row.clear();
-            for x in area.x..area.x + area.width {
-                let light = if picture.get(x, y) { 0x00 } else { 0xFF };
-                row.extend(std::iter::repeat_n(light, self.depth));
-            }
-            let at = u64::from(y) * self.stride + u64::from(area.x) * self.depth as u64;
-            self.file.write_all_at(&row, at).map_err(|error| io_error(&error))?;
+        if self.stride != u64::from(self.size.0) * self.depth as u64 {
+            let columns = area.x..area.x + area.width;
+            return (area.y..area.y + area.height)
+                .try_for_each(|y| self.write(picture, columns.clone(), y..y + 1));
+        }
+        // Up to Linux 6.1 at the least, DRM takes a write within one row that ends where the row
+        // ends for an empty one, and does not show it (drivers/gpu/drm/drm_fb_helper.c,
+        // drm_fb_helper_memory_range_to_clip). So two rows at the least, of which all is written.
+        let (mut next, end) = (area.y, area.y + area.height);
+        while next < end {
+            let below = end.min(next + ROWS).max(2).min(self.size.1);
+            self.write(picture, 0..self.size.0, next.min(below.saturating_sub(2))..below)?;
+            next = below;
         }
         Ok(())
+    }
+}
+
+impl Framebuffer {
+    /// Writes these columns of these rows: several rows only if the columns are all that a row has.
+    fn write(
+        &self,
+        picture: &Bitmap,
+        columns: Range<u16>,
+        rows: Range<u16>,
+    ) -> Result<(), PanelError> {
+        let at = u64::from(rows.start) * self.stride + u64::from(columns.start) * self.depth as u64;
+        let mut bytes = Vec::with_capacity(columns.len() * rows.len() * self.depth);
+        for y in rows {
+            for x in columns.clone() {
+                let light = if picture.get(x, y) { 0x00 } else { 0xFF };
+                bytes.extend(std::iter::repeat_n(light, self.depth));
+            }
+        }
+        self.file.write_all_at(&bytes, at).map_err(|error| io_error(&error))
     }
 }
 
@@ -142,6 +179,28 @@ mod tests {
             assert!(
                 memory[240 * stride..].iter().all(|&byte| byte == 0),
                 "not beyond what is shown"
+            );
+        }
+    }
+
+    #[test]
+    fn no_write_begins_and_ends_with_the_same_row_but_where_rows_have_more_than_is_shown() {
+        let bitmap = Bitmap::new(320, 240);
+        for (stride, first, changed) in [(640, 6, 640 * 2), (700, 7, 2 * 2)] {
+            let stride_line = stride.to_string();
+            let attributes = [
+                ("virtual_size", "320,240"),
+                ("bits_per_pixel", "16"),
+                ("stride", stride_line.as_str()),
+            ];
+            let board = Board::new(&attributes, stride * 240);
+            let area = Area { x: 318, y: 7, width: 2, height: 1 };
+            board.open().unwrap().draw(&bitmap, area).unwrap();
+            let memory = board.memory();
+            let lit = memory.iter().filter(|&&byte| byte == 0xFF).count();
+            assert_eq!(
+                (memory.iter().position(|&byte| byte == 0xFF).unwrap() / stride, lit),
+                (first, changed)
             );
         }
     }
