@@ -2,7 +2,7 @@
 //!
 //! A driver of our own: both controllers write pages alike, so one serves both, sends no more than
 //! the columns that changed, and passes on why a bus failed. The data sheets are SSD1306 (Solomon
-//! Systech, rev. 1.1) and SH1106 (Sino Wealth, V2.2).
+//! Systech, rev. 1.1) and SH1106 (Sino Wealth, V2.3).
 
 use embedded_hal::i2c::I2c;
 

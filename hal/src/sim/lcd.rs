@@ -1,9 +1,10 @@
 //! A character LCD: an HD44780U behind a PCF8574, as backpacks wire it.
 //!
 //! Checked, by the data sheet HD44780U (Hitachi, ADE-207-272(Z), '99.9):
-//! - the waits after power-on and between the first three function sets (figure 24, p. 46);
-//! - no instruction before the last one is done (table 6, p. 24), by the slowest oscillator that
-//!   may be sold (190 kHz, clock characteristics), as nothing reads the busy flag;
+//! - the waits after power-on and between the first three function sets (figure 24, initializing by
+//!   instruction with a 4-bit interface);
+//! - no instruction before the last one is done (table 6), by the slowest oscillator that may
+//!   be sold (190 kHz, clock characteristics), as nothing reads the busy flag;
 //! - RS and R/W stand before E rises, data before it falls (timing characteristics, figure 25):
 //!   what one byte changes on the expander changes in no order.
 //!
@@ -21,10 +22,10 @@ const READ: u8 = 0x02;
 const E: u8 = 0x04;
 const BACKLIGHT: u8 = 0x08;
 
-const BUSY: &str = "waits until an instruction is done (HD44780U, table 6, p. 24)";
-const POWER_ON: &str = "waits 40 ms after power-on (HD44780U, figure 24, p. 46)";
+const BUSY: &str = "waits until an instruction is done (HD44780U, table 6)";
+const POWER_ON: &str = "waits 40 ms after power-on (HD44780U, figure 24)";
 const FIRST_SETS: &str =
-    "waits 4.1 ms, then 100 us between the first function sets (HD44780U, figure 24, p. 46)";
+    "waits 4.1 ms, then 100 us between the first function sets (HD44780U, figure 24)";
 const SELECT_SET_UP: &str = "sets RS and R/W before E rises (HD44780U, figure 25)";
 const DATA_SET_UP: &str = "sets data before E falls (HD44780U, figure 25)";
 
@@ -190,7 +191,7 @@ fn start_of(row: u8, columns: u8) -> u8 {
     (row % 2) * 0x40 + row / 2 * columns
 }
 
-/// ROM code A00 (HD44780U, table 4, p. 17).
+/// ROM code A00 (HD44780U, table 4).
 fn glyph(code: u8) -> char {
     match code {
         0x00..=0x0F => char::from_u32(0xE000 + u32::from(code & 7)).unwrap_or('?'),
@@ -212,7 +213,8 @@ fn glyph(code: u8) -> char {
 impl Chip for CharacterLcd {
     fn power_on(&mut self, log: &mut Log) {
         *self = Self::new(self.columns, self.rows);
-        // The reset by itself needs a clean rise of power (p. 23), which nobody promises.
+        // The reset by itself needs a clean rise of power (table "power supply
+        // conditions using internal reset circuit"), which nobody promises.
         self.memory.fill_with(|| log.random());
         self.generator.fill_with(|| log.random());
         self.four_bits = log.random().is_multiple_of(2);

@@ -1,12 +1,13 @@
 //! Small OLEDs on I2C: SSD1306 and SH1106.
 //!
 //! Checked, by the data sheets SSD1306 (Solomon Systech, rev. 1.1, 2008) and SH1106 (Sino Wealth,
-//! V2.2):
-//! - control bytes have zeros but for Co and D/C# (SSD1306, 8.1.5.2; SH1106, "I2C-bus write data");
+//! V2.3):
+//! - control bytes have zeros but for Co and D/C# (SSD1306, "I2C-bus write data"; SH1106, the
+//!   same);
 //! - only commands that exist, with all their arguments (SSD1306, table 9-1; SH1106, "Commands");
-//! - on an SSD1306, column commands of the page mode are used in that mode (10.1.1, 10.1.2), the
-//!   charge pump runs before the display is switched on (application note, section 2), and COM
-//!   pins and multiplex ratio are those of the glass (10.1.11, 10.1.18), else it stays dark or
+//! - on an SSD1306, column commands of the page mode are used in that mode (00h to 1Fh), the
+//!   charge pump runs before the display is switched on (application note, command 8Dh), and COM
+//!   pins and multiplex ratio are those of the glass (A8h, DAh), else it stays dark or
 //!   shows rows in a wrong order.
 //!
 //! An SH1106 has 132 columns, of which a glass of 128 shows those from 2 on, and knows neither
@@ -16,13 +17,14 @@
 use super::{Chip, I2cChip, Log};
 use crate::screen::Bitmap;
 
-const CONTROL: &str = "sends control bytes of zeros but for Co and D/C# (SSD1306, 8.1.5.2)";
+const CONTROL: &str =
+    "sends control bytes of zeros but for Co and D/C# (SSD1306, I2C-bus write data)";
 const UNKNOWN: &str =
     "sends commands of the data sheet only (SSD1306, table 9-1; SH1106, commands)";
 const CUT_SHORT: &str = "sends a command with all its arguments (SSD1306, table 9-1)";
-const NOT_PAGES: &str = "sets columns by 00h to 1Fh in page mode only (SSD1306, 10.1.1, 10.1.2)";
-const PUMP: &str = "starts the charge pump before the display (SSD1306, application note, 2)";
-const GLASS: &str = "sets multiplex ratio and COM pins of the glass (SSD1306, 10.1.11, 10.1.18)";
+const NOT_PAGES: &str = "sets columns by 00h to 1Fh in page mode only (SSD1306, 00h, 10h)";
+const PUMP: &str = "starts the charge pump before the display (SSD1306, application note, 8Dh)";
+const GLASS: &str = "sets multiplex ratio and COM pins of the glass (SSD1306, A8h, DAh)";
 
 /// Which controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

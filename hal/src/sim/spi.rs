@@ -114,7 +114,7 @@ impl<T: SpiChip> SpiDevice for SpiWire<T> {
 pub enum SpiLine<T> {
     /// High for data.
     Data(Arc<AtomicBool>),
-    /// Low for 10 us resets; shorter pulses may be taken for noise (ST7789V, 7.4.5).
+    /// Low for 10 us resets; shorter pulses may be taken for noise (ST7789V, reset timing).
     Reset {
         /// Whose it is.
         part: Part<T>,

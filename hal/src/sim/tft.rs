@@ -1,11 +1,12 @@
 //! Colour panels on SPI: ST7789V and ST7735S.
 //!
-//! Checked, by the data sheets ST7789V (Sitronix, V1.0) and ST7735S (Sitronix, V1.1):
+//! Checked, by the data sheets ST7789V (Sitronix, V1.3) and ST7735S (Sitronix, V1.4):
 //! - nothing is sent for 5 ms after a software reset or the end of a hardware one, or for 5 ms
 //!   after sleep in or out, and sleep is not left sooner than 120 ms after a reset
-//!   (ST7789V, 9.1.2, 9.1.11, 9.1.12; reset timing, 7.4.5; ST7735S, 10.1.2, 10.1.11, 9.16);
-//! - pixels have the format that was set (9.1.32), windows lie inside the memory (9.1.20, 9.1.21);
-//! - the display shows nothing while asleep or switched off (9.1.12, 9.1.19).
+//!   (both: SWRESET 01h, SLPIN 10h, SLPOUT 11h, and "reset timing");
+//! - pixels have the format that was set (COLMOD 3Ah), windows lie inside the memory (CASET 2Ah,
+//!   RASET 2Bh);
+//! - the display shows nothing while asleep or switched off (SLPOUT 11h, DISPON 29h).
 //!
 //! Commands from B0h on adjust voltages and the like; they are taken and do nothing. Not
 //! modelled: scrolling, partial and idle modes, the tearing line, gamma.
@@ -15,11 +16,12 @@ use std::time::Duration;
 use super::{Chip, Log, SpiChip};
 use crate::screen::Bitmap;
 
-const TOO_SOON: &str = "waits 5 ms after a reset, sleep in or sleep out (ST7789V, 9.1.2, 9.1.12)";
-const WAKES_TOO_SOON: &str = "leaves sleep 120 ms after a reset at the soonest (ST7789V, 7.4.5)";
-const WINDOW: &str = "keeps windows inside the memory (ST7789V, 9.1.20, 9.1.21)";
-const FORMAT: &str = "sets 16 bits a pixel before it writes any (ST7789V, 9.1.32)";
-const UNKNOWN: &str = "sends commands of the data sheet only (ST7789V, 9.1)";
+const TOO_SOON: &str = "waits 5 ms after a reset, sleep in or sleep out (ST7789V, 01h, 10h, 11h)";
+const WAKES_TOO_SOON: &str =
+    "leaves sleep 120 ms after a reset at the soonest (ST7789V, reset timing)";
+const WINDOW: &str = "keeps windows inside the memory (ST7789V, 2Ah, 2Bh)";
+const FORMAT: &str = "sets 16 bits a pixel before it writes any (ST7789V, 3Ah)";
+const UNKNOWN: &str = "sends commands of the data sheet only (ST7789V, command table 1)";
 
 /// Which controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

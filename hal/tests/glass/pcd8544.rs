@@ -4,7 +4,7 @@ use embedded_hal::spi::SpiDevice;
 use signpost_hal::panel::{Glass, PanelError};
 use signpost_hal::screen::{Area, Bitmap};
 
-/// A PCD8544 ("Nokia 5110"), 84 by 48; sections are those of its data sheet (Philips, 1999).
+/// A PCD8544 ("Nokia 5110"), 84 by 48; commands are those of its data sheet (Philips, 1999).
 pub(crate) struct Pcd8544<S, O, D> {
     pub(crate) bus: S,
     pub(crate) data: O,
@@ -32,7 +32,7 @@ impl<S: SpiDevice + Send, O: OutputPin + Send, D: DelayNs + Send> Glass for Pcd8
         self.reset.set_low().map_err(PanelError::of_bus)?;
         self.delay.delay_ms(1);
         self.reset.set_high().map_err(PanelError::of_bus)?;
-        // Extended instructions for bias and contrast, then basic ones (8.1), display on (8.3).
+        // The extended instruction set for bias and contrast, then the basic one, display on.
         self.send(false, &[0x21, 0x14, 0xBC, 0x20, 0x0C])
     }
 
