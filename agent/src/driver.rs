@@ -213,6 +213,9 @@ impl Driver {
             HttpId::Delivery(id) if id == self.last_exchange => {
                 if let Some(delivery) = &mut self.delivery {
                     delivery.handle_outcome(outcome, self.now);
+                    if delivery.counts().last_success == Some(self.now.boot) {
+                        self.session.handle_accepted(self.now);
+                    }
                 }
             }
             HttpId::Delivery(_) => {}
@@ -381,7 +384,7 @@ impl Driver {
             self.out.push_back(Submit::Http(HttpId::Session(id), request));
         }
         while let Some(carried) = self.session.poll_runtime() {
-            self.out.push_back(Submit::Runtime(carried));
+            self.out.push_back(Submit::Runtime(Box::new(carried)));
         }
         while let Some(event) = self.session.poll_event() {
             if let Event::PairingEnded(ending) = &event {
@@ -430,6 +433,9 @@ impl Driver {
             }
             Action::Rejected(key, generation) => {
                 return self.session.handle_rejected(&key, generation, self.now);
+            }
+            Action::Challenged(key, generation, challenge) => {
+                return self.session.handle_challenged(&key, generation, challenge, self.now);
             }
             Action::Note(note) => Submit::Journal(Entry::Delivery(note)),
         };

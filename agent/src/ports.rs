@@ -26,7 +26,7 @@ pub enum Submit {
     /// Do this on flash; answer with [`Complete::Storage`].
     Storage(Job),
     /// Keep this in the runtime folder until the board restarts.
-    Runtime(Carried),
+    Runtime(Box<Carried>),
     /// Show this on every panel, and forget it.
     Screen(Screen),
     /// Write this to the journal.

@@ -22,7 +22,7 @@ mod sabotage;
 mod seam;
 mod setup;
 
-pub use backend::{BACKEND, Backend, Mood, Temper};
+pub use backend::{BACKEND, Backend, Mood, Temper, WANTS_CLAIMS, WANTS_MORE};
 pub use chip::Medium;
 pub use clock::{BUILD, EPOCH, Rtc};
 pub use issuer::{Access, Family, ISSUER, Issuer, Person, Policy, Rotation};

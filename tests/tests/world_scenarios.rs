@@ -10,7 +10,7 @@ use signpost_core::{
 use signpost_hal::screen::Screen;
 use signpost_tests::world::{
     Fate, Happening, Kind, Manners, Medium, Moment, Mood, Person, Policy, Rotation, Rtc, Setup,
-    Strike, World,
+    Strike, WANTS_CLAIMS, WANTS_MORE, World,
 };
 use std::time::Duration;
 
@@ -449,4 +449,48 @@ fn what_a_busy_issuer_asks_for_outlives_a_restart_of_the_agent() {
         })
     );
     whole(world);
+}
+
+#[test]
+fn claims_that_the_backend_asks_for_are_fetched_by_one_refresh_with_nobody_there() {
+    let mut world = online(Setup::new(19));
+    world.behave(Manners::absent());
+    world.run_for(MINUTE);
+    let before = world.count(&Event::Refreshed { rotated: true });
+    world.begin(Happening::Backend(Mood::Wants(WANTS_CLAIMS)));
+    world.send_record();
+    world.run_for(MINUTE);
+    assert!(is_online(&world), "{:?}", world.screen());
+    assert_eq!(world.count(&Event::Refreshed { rotated: true }), before + 1);
+    assert_eq!(world.status().unwrap().delivery.records, 0, "and the batch is there");
+    assert_eq!(world.backend.unauthorized, 1);
+    whole(world);
+}
+
+#[test]
+fn what_no_refresh_can_bring_is_asked_for_at_a_sign_in_and_the_grant_works_until_then() {
+    for (wants, claims_by_refresh) in [(WANTS_CLAIMS, false), (WANTS_MORE, true)] {
+        let policy = Policy { claims_by_refresh, ..Policy::default() };
+        let mut world = online(Setup { policy, programs: false, ..Setup::new(20) });
+        world.behave(Manners::absent());
+        world.begin(Happening::Backend(Mood::Wants(wants)));
+        world.run_for(2 * MINUTE);
+        world.send_record();
+        world.run_for(6 * HOUR);
+        assert!(matches!(world.screen(), Some(Screen::SignInAgain { .. })), "{:?}", world.screen());
+        assert!(has_fault(&mut world, Fault::SignInStronger));
+        let status = world.status().unwrap();
+        assert_eq!((status.state, status.grant.status), ("waiting", "held"));
+        assert_eq!((status.delivery.reason, status.delivery.records), (Some("sign-in"), 1));
+        assert!(world.backend.unauthorized <= 2 + 6 * 2, "{}", world.backend.unauthorized);
+        assert_eq!(world.issuer.families.len(), 1, "nobody was asked to come twice");
+        world.behave(Manners::attentive());
+        world.visit(Person::Anna);
+        assert!(world.run_until(5 * MINUTE, |world| is_online(world)), "{:?}", world.screen());
+        assert!(!has_fault(&mut world, Fault::SignInStronger));
+        world.run_for(MINUTE);
+        assert_eq!(world.status().unwrap().delivery.records, 0);
+        assert!(world.issuer.families[1].strong, "with what was asked for");
+        whole(world);
+    }
 }

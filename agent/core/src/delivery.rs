@@ -18,7 +18,7 @@ use crate::{
     secret::Secret,
     session::{AccessToken, Generation, TokenAnswer, TokenKey},
     time::{Boot, Now},
-    wire::{self, Trouble},
+    wire::{self, Challenge, Trouble},
 };
 use alloc::{borrow::Cow, collections::VecDeque, format, string::String, vec::Vec};
 use core::time::Duration;
@@ -32,6 +32,9 @@ const MAX_BYTES: u32 = 512 * 1024;
 
 /// How long to wait at least where nothing will change unless somebody changes it.
 const FOR_AN_ADMIN: Duration = Duration::from_secs(900);
+
+/// Where a person has to sign in first, each fresh token is tried, but not the same oftener.
+const PROBE: Duration = Duration::from_secs(3_600);
 
 /// Queues of records, in the order in which they are sent (telemetry.md: priorities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +131,8 @@ pub enum Action {
     },
     /// The backend refused this issue of the token.
     Rejected(TokenKey, Generation),
+    /// The backend refused it, and says what it wants.
+    Challenged(TokenKey, Generation, Challenge),
     /// For journal and counters.
     Note(Note),
 }
@@ -344,6 +349,13 @@ impl Delivery {
                 self.actions.push_back(Action::Rejected(self.config.key.clone(), generation));
                 self.step = Step::Ready(batch);
             }
+            Answer::Challenged(challenge) => {
+                self.hold(Hold::SignIn, Some(PROBE), now);
+                self.refused = Some(generation);
+                let key = self.config.key.clone();
+                self.actions.push_back(Action::Challenged(key, generation, challenge));
+                self.step = Step::Ready(batch);
+            }
             Answer::Forbidden => {
                 self.raise(Fault::BackendForbidden, now.boot);
                 self.hold(Hold::Forbidden, Some(FOR_AN_ADMIN), now);
@@ -497,7 +509,7 @@ impl Delivery {
             // Where fresh tokens are refused, each one more costs issuer and flash for nothing.
             Some(Hold::Unauthorized) if self.refusals > 1 => false,
             Some(Hold::Unauthorized) => self.refused.is_some_and(|refused| generation > refused),
-            Some(Hold::SignIn) => true,
+            Some(Hold::SignIn) => self.refused.is_none_or(|refused| generation > refused),
             Some(Hold::Forbidden | Hold::Unreachable | Hold::Storage) | None => false,
         }
     }
@@ -600,6 +612,7 @@ enum Answer {
     Taken { rejected: u64 },
     Refused(DropReason),
     Unauthorized,
+    Challenged(Challenge),
     Forbidden,
     Trouble(Trouble),
 }
@@ -616,7 +629,7 @@ impl Answer {
             200..=299 => Self::Taken { rejected: Self::rejected(reply) },
             400 | 422 => Self::Refused(DropReason::Malformed),
             413 => Self::Refused(DropReason::TooLarge),
-            401 => Self::Unauthorized,
+            401 => Challenge::read(reply).map_or(Self::Unauthorized, Self::Challenged),
             403 => Self::Forbidden,
             status => {
                 Self::Trouble(Trouble::Server { status, retry_after: wire::retry_after(reply) })

@@ -56,6 +56,8 @@ pub enum Fault {
     RevocationPending,
     /// The sign-in ends soon, and nothing but another prolongs it.
     SignInEnds,
+    /// The telemetry backend asks for a stronger or newer sign-in.
+    SignInStronger,
 }
 
 /// Who has to act, or what will mend it.
@@ -111,7 +113,7 @@ pub struct Row {
 
 impl Fault {
     /// All faults in the order of their codes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ClockUnusable,
         Self::IssuerUnreachable,
         Self::IssuerUnwell,
@@ -136,6 +138,7 @@ impl Fault {
         Self::PanelFailed,
         Self::RevocationPending,
         Self::SignInEnds,
+        Self::SignInStronger,
     ];
 
     /// This fault's row.
@@ -285,6 +288,12 @@ impl Fault {
                 Class::SignIn,
                 "Sign-in ends",
                 "The sign-in ends soon; sign in again before, at the device or by `signpost sign-in`.",
+            ),
+            Self::SignInStronger => (
+                "E25",
+                Class::SignIn,
+                "Sign in again",
+                "The backend asks for a stronger or newer sign-in; use the device or `signpost sign-in`.",
             ),
         };
         Row { code, class, title, advice }

@@ -20,6 +20,7 @@ mod record;
 mod refresh;
 mod revoke;
 mod saver;
+mod step_up;
 mod tokens;
 mod view;
 
@@ -52,6 +53,7 @@ use pairing::{Candidate, Notice, Pairing};
 use refresh::Refresh;
 use revoke::Revoke;
 use saver::Saver;
+use step_up::StepUp;
 use tokens::Tokens;
 
 /// How often an unusable clock is looked at again.
@@ -162,6 +164,11 @@ pub enum Event {
         /// In its words.
         error: OAuthError,
     },
+    /// A resource server asks for more than the sign-in gives.
+    Challenged {
+        /// The parameters that it names.
+        names: &'static str,
+    },
     /// The user was signed out here.
     SignedOut,
     /// The issuer knows of a sign-out.
@@ -263,6 +270,7 @@ pub struct Session {
     tokens: Tokens,
     refresh: Refresh,
     revoke: Revoke,
+    step_up: Option<StepUp>,
     faults: Faults,
     troubles: u32,
     last_id: u64,
@@ -299,6 +307,7 @@ impl Session {
             pairing: Pairing::resume(stored.carried, config.renewals, &record, now.boot),
             refresh: Refresh::new(&record, at_least(quiet.refresh)),
             revoke: Revoke::new(at_least(quiet.revoke)),
+            step_up: None,
             config,
             rng,
             record,
@@ -413,6 +422,7 @@ impl Session {
         self.clear_fault(Fault::SignInAgain);
         self.clear_fault(Fault::SignInAgainAfterLoss);
         self.clear_fault(Fault::SignInEnds);
+        self.step_up_done();
         self.saver.touch();
         self.advance(now);
     }

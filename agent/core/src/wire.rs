@@ -5,12 +5,14 @@
 //! never by its status (RFC 6749 section 5.2; Google answers 428, GitHub 200). Whatever is
 //! neither a grant nor an OAuth error is [`Trouble`], which ends nothing.
 
+mod challenge;
 mod claims;
 mod device;
 mod discovery;
 mod jws;
 mod token;
 
+pub use challenge::Challenge;
 pub use claims::{IdClaims, Unacceptable};
 pub use device::{DeviceAuthorization, PollAnswer, Refusal};
 pub use discovery::{Metadata, MetadataProblem, discovery_urls};

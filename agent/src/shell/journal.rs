@@ -114,6 +114,11 @@ fn session(event: &Event) {
         Event::TokenRefused { error } => {
             refused("token-refused", "the issuer gives no token as a program asked for", error)
         }
+        Event::Challenged { names } => say!(
+            warn,
+            "challenged",
+            "the telemetry backend asks for more than the sign-in gives: {names}"
+        ),
         Event::SignedOut => say!(info, "signed-out", "the user is forgotten on this device"),
         Event::Revoked => say!(info, "revoked", "the issuer knows of the sign-out"),
         Event::RevocationGivenUp => say!(

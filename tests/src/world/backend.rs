@@ -14,6 +14,12 @@ use std::{collections::BTreeMap, time::Duration};
 /// The backend's address.
 pub const BACKEND: &str = "https://telemetry.example";
 
+/// How a backend says that it wants claims (Entra).
+pub const WANTS_CLAIMS: &str = r#"Bearer realm="", authorization_uri="https://idp.example/authorize", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7InZhbHVlIjoiMSJ9fX0=""#;
+/// How one says that it wants a stronger and newer sign-in (RFC 9470).
+pub const WANTS_MORE: &str =
+    r#"Bearer error="insufficient_user_authentication", acr_values="urn:mfa", max_age="300""#;
+
 const NAME_MARK: &[u8] = b"record-";
 const NAME_DIGITS: usize = 9;
 
@@ -37,6 +43,8 @@ pub enum Mood {
     Well,
     /// No token is good enough.
     Unauthorized,
+    /// A token has to carry more, and this is how it says so (`WWW-Authenticate`).
+    Wants(&'static str),
     /// Nobody may send.
     Forbidden,
     /// At most so many records in one request.
@@ -102,6 +110,14 @@ impl Backend {
         if !honoured || self.mood == Mood::Unauthorized {
             self.unauthorized += 1;
             arrived.reply = reply(401);
+            return arrived;
+        }
+        if let Mood::Wants(header) = self.mood
+            && access.is_some_and(|access| !access.strong)
+        {
+            self.unauthorized += 1;
+            arrived.reply = reply(401);
+            arrived.reply.headers.push(("www-authenticate".to_owned(), header.to_owned()));
             return arrived;
         }
         if self.mood == Mood::Forbidden {

@@ -77,6 +77,8 @@ pub struct Policy {
     pub id_token: bool,
     /// Whether there is a revocation endpoint.
     pub revocation: bool,
+    /// Whether a refresh brings claims that a resource server asks for.
+    pub claims_by_refresh: bool,
 }
 
 impl Default for Policy {
@@ -91,6 +93,7 @@ impl Default for Policy {
             grant_lifetime: None,
             id_token: true,
             revocation: true,
+            claims_by_refresh: true,
         }
     }
 }
@@ -106,6 +109,8 @@ pub struct Family {
     pub newest: u32,
     /// When it ends by itself.
     pub ends: Option<Duration>,
+    /// The sign-in was as strong as somebody wanted.
+    pub strong: bool,
 }
 
 /// What the issuer knows of an access token.
@@ -117,6 +122,8 @@ pub struct Access {
     pub rank: u32,
     /// Until when.
     pub expires: Duration,
+    /// It carries what somebody wanted to be in it.
+    pub strong: bool,
 }
 
 #[derive(Debug)]
@@ -125,6 +132,7 @@ struct Code {
     expires: Duration,
     interval: Duration,
     polled: Option<Duration>,
+    strong: bool,
     decision: Decision,
 }
 
@@ -195,11 +203,15 @@ impl Issuer {
             Some(_) if field("client_id").as_deref() != Some(CLIENT) => {
                 error(401, "invalid_client")
             }
-            Some("/device") => self.authorize_device(at),
+            Some("/device") => {
+                let strong = ["claims", "acr_values", "max_age"].iter().any(|n| field(n).is_some());
+                self.authorize_device(strong, at)
+            }
             Some("/token") => match field("grant_type").as_deref() {
                 Some("refresh_token") => {
                     let token = field("refresh_token").unwrap_or_default();
-                    self.refresh(&token, field("resource").as_deref(), at)
+                    let with_claims = field("claims").is_some();
+                    self.refresh(&token, field("resource").as_deref(), with_claims, at)
                 }
                 Some("urn:ietf:params:oauth:grant-type:device_code") => {
                     self.poll(&field("device_code").unwrap_or_default(), at)
@@ -261,7 +273,7 @@ impl Issuer {
         )
     }
 
-    fn authorize_device(&mut self, at: Duration) -> Reply {
+    fn authorize_device(&mut self, strong: bool, at: Duration) -> Reply {
         let device_code = self.secret("d");
         let user_code = format!("{CODE_MARK}{:04}", self.made % 10_000);
         let lifetime = self.policy.code_lifetime;
@@ -277,6 +289,7 @@ impl Issuer {
             expires: at + lifetime,
             interval: interval.unwrap_or(Duration::from_secs(5)),
             polled: None,
+            strong,
             decision: Decision::Open,
         };
         self.codes.retain(|_, code| code.expires + Duration::from_secs(3_600) > at);
@@ -309,18 +322,25 @@ impl Issuer {
                 error(400, "access_denied")
             }
             Decision::Approved(person) => {
+                let strong = code.strong;
                 code.decision = Decision::Over;
                 let ends = self.policy.grant_lifetime.map(|lifetime| at + lifetime);
-                self.families.push(Family { person, alive: true, newest: 0, ends });
+                self.families.push(Family { person, alive: true, newest: 0, ends, strong });
                 let family = self.families.len() - 1;
                 let token = self.new_refresh_token(family);
-                self.grant(family, Some(&token), at)
+                self.grant(family, Some(&token), false, at)
             }
             Decision::Over => error(400, "invalid_grant"),
         }
     }
 
-    fn refresh(&mut self, token: &str, resource: Option<&str>, at: Duration) -> Reply {
+    fn refresh(
+        &mut self,
+        token: &str,
+        resource: Option<&str>,
+        with_claims: bool,
+        at: Duration,
+    ) -> Reply {
         let Some((family, rank)) = self.refresh_token(token) else {
             return error(400, "invalid_grant");
         };
@@ -335,6 +355,9 @@ impl Issuer {
         if !self.families[family].alive || self.disabled.contains(&person) {
             return error(400, "invalid_grant");
         }
+        if with_claims && !self.policy.claims_by_refresh {
+            return error(400, "interaction_required");
+        }
         if resource == Some(FORBIDDEN_RESOURCE) {
             return error(400, "invalid_target");
         }
@@ -345,7 +368,7 @@ impl Issuer {
                 Some(self.new_refresh_token(family))
             }
         };
-        self.grant(family, new.as_deref(), at)
+        self.grant(family, new.as_deref(), with_claims, at)
     }
 
     fn new_refresh_token(&mut self, family: usize) -> String {
@@ -355,11 +378,19 @@ impl Issuer {
         token
     }
 
-    fn grant(&mut self, family: usize, refresh_token: Option<&str>, at: Duration) -> Reply {
-        let Family { person, newest, ends, .. } = self.families[family];
+    fn grant(
+        &mut self,
+        family: usize,
+        refresh_token: Option<&str>,
+        with_claims: bool,
+        at: Duration,
+    ) -> Reply {
+        let Family { person, newest, ends, strong, .. } = self.families[family];
         let token = self.secret("a");
         let expires = at + self.policy.access_lifetime;
-        self.access.insert(self.made, (token.clone(), Access { family, rank: newest, expires }));
+        let strong = strong || with_claims;
+        let access = Access { family, rank: newest, expires, strong };
+        self.access.insert(self.made, (token.clone(), access));
         let mut body = format!(
             r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{}"#,
             self.policy.access_lifetime.as_secs()

@@ -3,7 +3,7 @@
 
 use super::{
     Balance, Broken, Event, Manners, Medium, Moment, Mood, Person, Policy, Rotation, Rtc, Sabotage,
-    Setup, World, network::Kind,
+    Setup, WANTS_CLAIMS, WANTS_MORE, World, network::Kind,
 };
 use fastrand::Rng;
 use signpost_core::{owner::OwnerRule, session::State};
@@ -202,6 +202,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         access_lifetime: Duration::from_secs(3_600),
         refresh_lifetime: rng.bool().then_some(DAY * 90),
         grant_lifetime: None,
+        claims_by_refresh: rng.bool(),
         // Where nobody is named, nobody can take over and nobody can come back.
         id_token: true,
         revocation: rng.u8(0..5) > 0,
@@ -292,11 +293,13 @@ fn draw_happening(rng: &mut Rng) -> (Happening, Duration) {
 }
 
 fn draw_mood(rng: &mut Rng) -> Mood {
-    match rng.u8(0..6) {
+    match rng.u8(0..8) {
         0 => Mood::Unauthorized,
         1 => Mood::Forbidden,
         2 => Mood::TooLarge(rng.u64(1..10)),
         3 => Mood::Busy(429, rng.u32(0..1_800), rng.bool()),
+        4 => Mood::Wants(WANTS_CLAIMS),
+        5 => Mood::Wants(WANTS_MORE),
         _ => Mood::Busy(503, rng.u32(0..1_800), rng.bool()),
     }
 }

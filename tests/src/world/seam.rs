@@ -147,7 +147,7 @@ impl World {
                 self.judge.job(&job, &self.issuer);
                 self.device.submit(job);
             }
-            Submit::Runtime(carried) => self.device.runtime = carried,
+            Submit::Runtime(carried) => self.device.runtime = *carried,
             Submit::Screen(screen) => {
                 self.note(|| format!("panel: {screen:?}"));
                 self.judge.screen(&screen);

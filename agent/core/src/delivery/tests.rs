@@ -328,3 +328,27 @@ fn events_go_before_metrics_and_metrics_before_logs() {
         matches!(rig.poll(), Some(Action::Read { queue, .. }) if queue.stream == Stream::Events)
     );
 }
+
+#[test]
+fn a_backend_that_asks_for_more_is_passed_on_and_the_batch_waits_for_another_token() {
+    let header = r#"Bearer error="insufficient_user_authentication", acr_values="mfa""#;
+    let headers = vec![("www-authenticate".to_string(), header.to_string())];
+    let asks = Outcome::Reply(Reply { status: 401, headers, body: vec![] });
+    let mut rig = Rig::new();
+    let first = rig.send(1, 5);
+    rig.delivery.handle_outcome(&asks, rig.now);
+    let action = rig.poll();
+    let Some(Action::Challenged(_, generation, challenge)) = action else { panic!("{action:?}") };
+    assert_eq!((generation, challenge.names()), (Generation::test(1), "acr_values"));
+    assert_eq!(rig.delivery.held(), Some(Hold::SignIn));
+    assert_eq!(rig.delivery.faults().iter().count(), 0, "the session says what is to be done");
+    assert_eq!(rig.delivery.poll_wake(ANNA), None, "nothing but another token brings it on");
+    for _ in 0..3 {
+        rig.pass(600);
+        assert_eq!(rig.poll(), None, "the same token would be refused again");
+    }
+    rig.token = access(2);
+    assert_eq!(rig.sent(), first, "the same batch");
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    assert_eq!(rig.delivery.held(), None);
+}

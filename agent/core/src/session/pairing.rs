@@ -189,8 +189,12 @@ impl Session {
         }
         let issuer = self.config.issuer.clone();
         let scope = self.scope_text();
-        let mut pairs: Vec<(&str, &str)> =
-            issuer.extra.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        // What a resource server wants goes before what is configured.
+        let demanded = self.demanded();
+        let extra = issuer.extra.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let extra = extra.filter(|(name, _)| !demanded.iter().any(|(other, _)| other == name));
+        let demanded = demanded.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut pairs: Vec<(&str, &str)> = demanded.clone().chain(extra).collect();
         let optional = [
             ("scope", Some(&scope).filter(|scope| !scope.is_empty())),
             ("resource", issuer.resource.as_ref()),
@@ -354,6 +358,7 @@ impl Session {
         ] {
             self.clear_fault(fault);
         }
+        self.step_up_done();
         self.event(Event::SignedIn { replaced: candidate.replaced });
         self.notice(match candidate.replaced {
             true => NoticeKind::NewOwner,

@@ -53,6 +53,8 @@ struct Step {
     /// The intent is this version; the request leaves once it is settled.
     intent: Option<u64>,
     sent: bool,
+    /// It asks for claims that a resource server wants.
+    with_claims: bool,
 }
 
 impl Suspension {
@@ -195,7 +197,7 @@ impl Session {
         let needs_intent = grant.rotates != Some(false) && !grant.intent;
         grant.intent |= needs_intent;
         let intent = needs_intent.then(|| self.saver.touch());
-        self.refresh.current = Some(Step { key, intent, sent: false });
+        self.refresh.current = Some(Step { key, intent, sent: false, with_claims: false });
     }
 
     fn send_refresh(&mut self, endpoints: &Endpoints) {
@@ -210,6 +212,10 @@ impl Session {
         }
         step.sent = true;
         let (token, key) = (token.clone(), step.key.clone());
+        let claims = self.claims_for(&key);
+        if let Some(step) = &mut self.refresh.current {
+            step.with_claims = claims.is_some();
+        }
         let scopes: String = key.scopes.join(" ");
         let resource = key.resource.or_else(|| self.config.issuer.resource.clone());
         let mut pairs =
@@ -220,12 +226,25 @@ impl Session {
         if let Some(resource) = &resource {
             pairs.push(("resource", resource));
         }
+        if let Some(claims) = &claims {
+            pairs.push(("claims", claims));
+        }
         self.post(Activity::Refresh, &endpoints.token, &pairs);
     }
 
     pub(super) fn refresh_heard(&mut self, outcome: &Outcome) {
         let Some(step) = self.refresh.current.take() else { return };
-        match RefreshAnswer::read(outcome) {
+        let answer = RefreshAnswer::read(outcome);
+        if step.with_claims {
+            match &answer {
+                RefreshAnswer::Granted(_) => self.claims_were_asked_for(true),
+                RefreshAnswer::Suspended(_) | RefreshAnswer::Refused(_) => {
+                    return self.claims_refused(step.key);
+                }
+                RefreshAnswer::Trouble(_) => {}
+            }
+        }
+        match answer {
             RefreshAnswer::Granted(reply) => self.refreshed(step.key, &reply),
             RefreshAnswer::Suspended(error) => self.suspend(error),
             RefreshAnswer::Refused(error) => self.refresh_refused(step.key, error),
@@ -302,6 +321,18 @@ impl Session {
             self.refresh.refused.retain(|(refused, at)| *refused != key && *at > self.now.boot);
             self.refresh.refused.push((key, until));
         }
+    }
+
+    /// What the issuer says is about the claims: without them the grant is as good as it was.
+    fn claims_refused(&mut self, key: TokenKey) {
+        self.issuer_answered();
+        self.claims_were_asked_for(false);
+        if let Some(grant) = &mut self.record.grant {
+            grant.intent = false;
+        }
+        self.saver.touch();
+        self.refresh_later(key, Duration::from_secs(60));
+        self.refresh.failing = false;
     }
 
     fn refresh_troubled(&mut self, key: TokenKey, trouble: &Trouble) {

@@ -4,6 +4,7 @@ mod ending;
 mod identity;
 mod owner;
 mod quiet;
+mod step_up;
 
 use super::*;
 use crate::{http::Reply, issuer::ExplicitEndpoints, owner::Demand, wire::scope_list};

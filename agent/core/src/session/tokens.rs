@@ -159,6 +159,11 @@ impl Tokens {
         self.entries.get(key).is_some_and(|entry| !is_settled(entry.after))
     }
 
+    /// Whether this is the newest issue of the token for `key`.
+    pub(super) fn is_current(&self, key: &TokenKey, generation: Generation) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.access.generation == generation)
+    }
+
     /// A server refused this issue of the token. True if it was the current one.
     pub(super) fn refuse(&mut self, key: &TokenKey, generation: Generation) -> bool {
         let entry = self.entries.get_mut(key);

@@ -156,6 +156,9 @@ impl Session {
         let grant = self.record.grant.as_ref();
         let suspension = grant.and_then(|grant| grant.suspension);
         if grant.is_some() && suspension.is_none() {
+            if self.faults.has(Fault::SignInStronger) {
+                return (View::SignInAgain(Fault::SignInStronger), State::Waiting);
+            }
             return if self.tokens.has_good(self.now.boot) {
                 let view = self.ends_soon().map_or(View::Online, View::Expiring);
                 (view, State::Online)
