@@ -90,6 +90,8 @@ pub struct Network {
     pub issuer_unwell: u32,
     /// How many of 1,000 requests to the backend are answered with nonsense.
     pub backend_unwell: u32,
+    /// What becomes of every exchange of a kind, until it is taken away.
+    pub plague: Option<(Kind, Fate)>,
     script: VecDeque<(Kind, Fate)>,
     rng: Rng,
 }
@@ -97,7 +99,16 @@ pub struct Network {
 impl Network {
     pub(super) const fn new(rng: Rng) -> Self {
         let script = VecDeque::new();
-        Self { up: true, portal: false, flaky: 0, issuer_unwell: 0, backend_unwell: 0, script, rng }
+        Self {
+            up: true,
+            portal: false,
+            flaky: 0,
+            issuer_unwell: 0,
+            backend_unwell: 0,
+            plague: None,
+            script,
+            rng,
+        }
     }
 
     /// Decides the next exchange of this kind, whatever the weather.
@@ -120,7 +131,8 @@ impl Network {
     pub(super) fn passage(&mut self, kind: Kind, at: Duration) -> Passage {
         let scripted = self.script.iter().position(|(k, _)| *k == kind);
         let scripted = scripted.and_then(|index| self.script.remove(index)).map(|(_, fate)| fate);
-        let fate = scripted.unwrap_or_else(|| self.fate(kind, at));
+        let plague = self.plague.as_ref().filter(|(k, _)| *k == kind).map(|(_, fate)| fate.clone());
+        let fate = scripted.or(plague).unwrap_or_else(|| self.fate(kind, at));
         let quick = |rng: &mut Rng| Duration::from_millis(rng.u64(5..400));
         let (up, mut down) = (quick(&mut self.rng), quick(&mut self.rng));
         if let Fate::NotSent(Cause::Timeout)

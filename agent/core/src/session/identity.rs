@@ -29,8 +29,8 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 /// How long a sign-in waits for keys at most.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// After so many fetches that came to nothing it waits no longer.
-const TRIES: u8 = 2;
+/// After so many fetches in a row that came to nothing, one of them its own, it waits no longer.
+const TRIES: u32 = 2;
 
 /// The issuer's keys, as far as they are known.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Keys {
     set: Option<KeySet>,
     fetched: Option<Boot>,
     not_before: Boot,
+    /// The issuer asked for it.
+    quiet_until: Boot,
     backoff: Backoff,
     pub(super) to_save: bool,
 }
@@ -48,7 +50,8 @@ pub(super) struct Held {
     reply: TokenReply,
     claims: IdClaims,
     received: Boot,
-    failures: u8,
+    /// Keys were asked for on its behalf, and did not come.
+    has_tried: bool,
 }
 
 impl Held {
@@ -65,7 +68,8 @@ impl Held {
 impl Keys {
     pub(super) const fn new(kept: Option<KeySet>, start: Boot) -> Self {
         let backoff = Backoff::new(Duration::from_secs(5), LEAST);
-        Self { set: kept, fetched: None, not_before: start, backoff, to_save: false }
+        let quiet_until = Boot::new(Duration::ZERO);
+        Self { set: kept, fetched: None, not_before: start, quiet_until, backoff, to_save: false }
     }
 
     pub(super) const fn set(&self) -> Option<&KeySet> {
@@ -74,6 +78,14 @@ impl Keys {
 
     fn of(&self, uri: &str) -> Option<&KeySet> {
         self.set.as_ref().filter(|set| set.uri == uri)
+    }
+
+    /// Somebody waits. What came to nothing is tried again at once; keys that came are not fetched
+    /// again so soon.
+    fn hurry(&mut self, now: Boot) {
+        if self.backoff.failures() > 0 {
+            self.not_before = self.quiet_until.max(now);
+        }
     }
 
     /// Those of an earlier run may have been replaced since.
@@ -124,9 +136,10 @@ impl Session {
             }
             Err(trouble) => {
                 let wait = self.keys.backoff.next(&mut self.rng);
-                self.keys.not_before = now + wait.max(trouble.retry_after().unwrap_or_default());
+                self.keys.quiet_until = now + trouble.retry_after().unwrap_or_default();
+                self.keys.not_before = self.keys.quiet_until.max(now + wait);
                 if let Some(held) = &mut self.held {
-                    held.failures += 1;
+                    held.has_tried = true;
                 }
             }
         }
@@ -145,7 +158,13 @@ impl Session {
     /// No keys can be had, and a person stands before the device.
     pub(super) fn stop_waiting_for_keys(&mut self) {
         let (now, has_source) = (self.now.boot, self.keys_uri().is_some());
-        let over = |held: &mut Held| held.until() <= now || held.failures >= TRIES || !has_source;
+        let (keys, gone) = (&self.keys, self.keys.backoff.failures() >= TRIES);
+        let over = |held: &mut Held| {
+            held.until() <= now
+                || keys.quiet_until > held.until()
+                || held.has_tried && gone
+                || !has_source
+        };
         if let Some(Held { reply, claims, received, .. }) = self.held.take_if(over) {
             self.event(Event::KeysUnavailable);
             self.identified(reply, Some(&claims), received);
@@ -169,7 +188,8 @@ impl Session {
                 self.identified(reply, Some(&claims), received);
             }
             Verdict::NotByThese => {
-                self.held = Some(Held { reply, claims, received, failures: 0 });
+                self.held = Some(Held { reply, claims, received, has_tried: false });
+                self.keys.hurry(received);
             }
         }
     }

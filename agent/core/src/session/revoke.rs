@@ -77,14 +77,16 @@ impl Session {
     }
 
     pub(super) fn revoke_heard(&mut self, outcome: &Outcome) {
-        // 200 also for a token that was already over; any other 4xx will not change.
+        // 200 also for a token that was already over. What an issuer says in OAuth's words will not
+        // change, nor will an endpoint appear that is not there; all else may.
+        let is_said = matches!(wire::sort(outcome), wire::Sorted::Error(..));
         let done = match outcome {
             // A login page has not heard of any token.
             Outcome::Reply(reply) if wire::is_page(reply) => None,
             Outcome::Reply(reply) if reply.status == 200 || reply.status == 204 => {
                 Some(Event::Revoked)
             }
-            Outcome::Reply(reply) if matches!(reply.status, 400 | 401 | 403 | 404 | 405) => {
+            Outcome::Reply(reply) if is_said || matches!(reply.status, 404 | 405 | 410) => {
                 Some(Event::RevocationGivenUp)
             }
             Outcome::Reply(_) | Outcome::NotSent(_) | Outcome::Lost(_) => None,
