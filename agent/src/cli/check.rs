@@ -1,8 +1,9 @@
 //! `signpost check`: looks at one thing after the other and says what to do.
 //!
 //! The running agent is asked for what it knows; its stores are never opened here. Nothing goes
-//! out to the network without `--live`.
+//! out to the network without `--live` or `--issuer`.
 
+mod issuer;
 mod panels;
 
 use std::fs;
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// Draw a test picture on every panel
     #[arg(long)]
     panels: bool,
+    /// Ask the issuer for a code, which is not used, and say which step of a sign-in fails
+    #[arg(long)]
+    issuer: bool,
 }
 
 pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -64,6 +68,9 @@ fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
         probes.push(if probe.name == "seal" { with_level(probe, &loaded) } else { probe });
     }
     probes.push(sign_out(&loaded));
+    if arguments.issuer {
+        probes.extend(issuer::walk(&loaded));
+    }
     probes
 }
 

@@ -66,8 +66,8 @@ impl Probe {
     pub(super) fn for_people(&self) -> String {
         let verdict = format!("{:<8}", self.result.name());
         let verdict = if self.result == Verdict::Failed { bold(&verdict) } else { verdict };
-        let advice = self.advice.as_ref().map(|text| format!("{:<21}{}\n", "", harmless(text)));
+        let advice = self.advice.as_ref().map(|text| format!("{:<26}{}\n", "", harmless(text)));
         let advice = advice.unwrap_or_default();
-        format!("{verdict} {:<11} {}\n{advice}", self.name, harmless(&self.detail))
+        format!("{verdict} {:<16} {}\n{advice}", self.name, harmless(&self.detail))
     }
 }

@@ -147,9 +147,7 @@ impl Agent {
         let (door, calls) = Calls::new();
         let vitals = Vitals::of(config, door.clone());
         let damaged = found.set_aside || found.opened.damaged;
-        let mut seed = [0; 8];
-        keys::fill(&mut seed)?;
-        let seed = u64::from_ne_bytes(seed);
+        let seed = seed()?;
         let mut agent = Self {
             driver: Driver::new(driver_config, found.opened, runtime.load(), seed, now()),
             http,
@@ -402,21 +400,37 @@ enum Happened {
     Hangup,
 }
 
-fn now() -> Now {
+/// Both clocks, as they stand.
+pub(crate) fn now() -> Now {
     Now { boot: Boot::new(clock::boot()), wall: Some(Wall::new(clock::wall())) }
+}
+
+/// What decides all jitter of one run.
+pub(crate) fn seed() -> io::Result<u64> {
+    let mut seed = [0; 8];
+    keys::fill(&mut seed)?;
+    Ok(u64::from_ne_bytes(seed))
+}
+
+/// The session that `loaded` asks for.
+///
+/// # Errors
+/// A file that the configuration names cannot be read.
+pub(crate) fn session_config(loaded: &Loaded) -> Result<SessionConfig, ConfigError> {
+    Ok(SessionConfig {
+        issuer: loaded.issuer()?,
+        owner: loaded.config.owner.allow.clone(),
+        renewals: RENEWALS,
+        clock_floor: Wall::new(Duration::from_secs(BUILD_DATE)),
+        verify: crate::signatures::verify,
+    })
 }
 
 fn driver_config(loaded: &Loaded) -> Result<DriverConfig, RunError> {
     let config = &loaded.config;
     let support = &config.support;
     Ok(DriverConfig {
-        session: SessionConfig {
-            issuer: loaded.issuer()?,
-            owner: config.owner.allow.clone(),
-            renewals: RENEWALS,
-            clock_floor: Wall::new(Duration::from_secs(BUILD_DATE)),
-            verify: crate::signatures::verify,
-        },
+        session: session_config(loaded)?,
         delivery: delivery_config(loaded)?,
         boot_id: boot_id()?,
         start: panels::start_of(config),

@@ -407,6 +407,24 @@ async fn check_fails_where_something_failed() {
 }
 
 #[tokio::test]
+async fn the_command_itself_asks_the_issuer_beside_an_agent() {
+    let stage = Stage::set(|_| answer_status(&online()));
+    let mut command = signpost(&stage.folder, &["check", "--issuer", "--json"]);
+    // Nobody listens there.
+    command.env("SIGNPOST__ISSUER__URL", "http://127.0.0.1:1");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let told = Told::from(output);
+    assert_eq!(told.code, Some(1), "{}", told.out);
+    let json = told.json();
+    let result = |name: &str| {
+        let probes = json["probes"].as_array().unwrap();
+        probes.iter().find(|it| it["name"] == name).unwrap()["result"].clone()
+    };
+    assert_eq!((result("agent"), result("issuer.tls")), ("ok".into(), "failed".into()));
+    assert_eq!(stage.calls().len(), 1, "the agent is asked how it stands: {:?}", stage.calls());
+}
+
+#[tokio::test]
 async fn config_commands_print() {
     let folder = Folder::new();
     let told = run(&folder, &["config", "show"]).await;
