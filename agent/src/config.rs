@@ -40,9 +40,10 @@ pub use access::{
     PowerCycles, Rule, ShowAccount, Uid,
 };
 pub use board::{Button, KeyCode, Output, Quiet, Support, TimeOfDay};
+pub use files::ClientIdentity;
 pub use issuer::{
-    AuthMethod, ClientAuth, ClientId, Endpoints, Issuer, Parameter, Profile, Resource, Scope,
-    SecretFile, Tenant,
+    AuthMethod, ClientAuth, ClientId, Cloud, Endpoints, Issuer, Parameter, Profile, Resource,
+    Scope, SecretFile, Tenant,
 };
 pub use layers::Sources;
 pub use owner::Owner;

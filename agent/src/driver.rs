@@ -134,6 +134,7 @@ impl Driver {
         match done {
             Complete::Http(id, outcome) => self.answered(id, &outcome),
             Complete::Storage(done) => self.stored(done),
+            Complete::Key(key) => self.session.handle_key(key, now),
             Complete::Call(caller, call) => self.called(caller, call),
             Complete::Gone(caller) => self.waiters.gone(caller),
             Complete::Pressed(press) => self.pressed(press),
@@ -211,7 +212,9 @@ impl Driver {
             HttpId::Session(id) => self.session.handle_outcome(id, outcome, self.now),
             // One at a time: an older exchange's answer has no taker.
             HttpId::Delivery(id) if id == self.last_exchange => {
-                if let Some(delivery) = &mut self.delivery {
+                if let (Some(delivery), Some(config)) = (&mut self.delivery, &self.config.delivery)
+                {
+                    self.session.handle_resource_reply(&config.endpoint, outcome);
                     delivery.handle_outcome(outcome, self.now);
                     if delivery.counts().last_success == Some(self.now.boot) {
                         self.session.handle_accepted(self.now);
@@ -323,6 +326,12 @@ impl Driver {
                     self.answer(caller, answer);
                 }
             }
+            Call::Proof { method, url, nonce, access } => {
+                let request = (method.as_str(), url.as_str());
+                let proof = self.session.proof(request, Some(&access), nonce.as_deref());
+                let proof = proof.map(|proof| Answer::Proof(Box::new(proof)));
+                self.answer(caller, proof.unwrap_or(Answer::Refused));
+            }
             Call::SignIn => {
                 self.ended = None;
                 self.session.sign_in(self.now);
@@ -380,6 +389,9 @@ impl Driver {
                 Persist::Keys(keys) => Job::SaveKeys(keys),
             }));
         }
+        if self.session.poll_key() {
+            self.out.push_back(Submit::MakeKey);
+        }
         while let Some((id, request)) = self.session.poll_send() {
             self.out.push_back(Submit::Http(HttpId::Session(id), request));
         }
@@ -424,8 +436,9 @@ impl Driver {
             Action::Read { queue, max_records, max_bytes, refreeze } => {
                 Submit::Storage(Job::Read { queue, max_records, max_bytes, refreeze })
             }
-            Action::Send(request) => {
+            Action::Send(mut request) => {
                 self.last_exchange += 1;
+                self.session.prove(&mut request);
                 Submit::Http(HttpId::Delivery(self.last_exchange), request)
             }
             Action::Settle { queue, up_to, dropped } => {

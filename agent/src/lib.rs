@@ -11,5 +11,6 @@ pub mod records;
 mod reports;
 pub mod shell;
 pub mod signatures;
+pub mod signing;
 pub mod status;
 pub mod storage;

@@ -10,8 +10,10 @@ use crate::{records::Envelope, status::Status};
 use signpost_core::{
     delivery::{Batch, Dropped, Note, Queue},
     http::{Outcome, Request},
+    jws::{DeviceKey, Unsigned},
     otlp::Signal,
     owner::OwnerId,
+    secret::Secret,
     session::{AccessToken, Carried, Event, RequestId, SessionRecord, TokenKey},
     wire::{KeySet, Metadata},
 };
@@ -25,6 +27,8 @@ pub enum Submit {
     Http(HttpId, Request),
     /// Do this on flash; answer with [`Complete::Storage`].
     Storage(Job),
+    /// Make a key for this device; answer with [`Complete::Key`].
+    MakeKey,
     /// Keep this in the runtime folder until the board restarts.
     Runtime(Box<Carried>),
     /// Show this on every panel, and forget it.
@@ -42,6 +46,8 @@ pub enum Complete {
     Http(HttpId, Outcome),
     /// A job ended.
     Storage(Done),
+    /// The key was made.
+    Key(DeviceKey),
     /// A local program wants something; answered by [`Submit::Answer`].
     Call(CallerId, Call),
     /// A local program no longer waits for its answer.
@@ -73,6 +79,17 @@ pub enum Call {
         /// For how long at least.
         min_ttl: Duration,
     },
+    /// A proof for a request of a local program's own (RFC 9449), with a token that it was given.
+    Proof {
+        /// `htm`: the method.
+        method: String,
+        /// `htu`: the address.
+        url: String,
+        /// That the server wants; the newest one that the agent has heard from it otherwise.
+        nonce: Option<String>,
+        /// The token.
+        access: Secret,
+    },
     /// How it stands; `private`: with code, address and account, for the control socket only.
     Status {
         /// Whether the caller may see code, address and account.
@@ -100,6 +117,8 @@ pub enum Call {
 pub enum Answer {
     /// The access token, and how long it is good.
     Token(AccessToken, Option<Duration>),
+    /// A proof, to be signed.
+    Proof(Box<Unsigned>),
     /// How it stands.
     Status(Box<Status>),
     /// Done, and durable where it has to be.

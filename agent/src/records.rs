@@ -6,12 +6,13 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 use signpost_core::{
+    jws::DeviceKey,
     otlp::Signal,
     owner::{Account, OwnerId},
     secret::Secret,
     session::{Credential, Grant, Revocation, SessionRecord, Suspension},
     time::{Boot, Wall},
-    wire::{Key, KeySet, Metadata, PublicKey},
+    wire::{Key, KeySet, Metadata, MtlsAliases, PublicKey},
 };
 use signpost_store::fields::{FieldError, Fields};
 use std::time::Duration;
@@ -90,6 +91,7 @@ mod session {
     pub(super) const SUSPENDED: u16 = 21;
     pub(super) const SUSPENDED_SINCE: u16 = 22;
     pub(super) const LIFETIME: u16 = 23;
+    pub(super) const DEVICE_KEY: u16 = 24;
 
     pub(super) const fn is_of_grant(tag: u16) -> bool {
         matches!(tag, 10..=29 | 100..=199)
@@ -102,6 +104,9 @@ mod metadata {
     pub(super) const TOKEN: u16 = 3;
     pub(super) const REVOCATION: u16 = 4;
     pub(super) const JWKS: u16 = 5;
+    pub(super) const MTLS_DEVICE_AUTHORIZATION: u16 = 6;
+    pub(super) const MTLS_TOKEN: u16 = 7;
+    pub(super) const MTLS_REVOCATION: u16 = 8;
 }
 
 mod key_set {
@@ -168,6 +173,9 @@ pub(crate) fn set_session(fields: &mut Fields, record: &SessionRecord) -> Result
         let of_grant: Vec<u16> = fields.tags().filter(|tag| session::is_of_grant(*tag)).collect();
         of_grant.into_iter().for_each(|tag| fields.remove(tag));
     }
+    // Of the grant, so that a build that does not know it ends it with the grant.
+    let key = record.device_key.as_ref().map(|DeviceKey(key)| key.expose());
+    set_or_remove(fields, session::DEVICE_KEY, key)?;
     record.grant.as_ref().map_or(Ok(()), |grant| set_grant(fields, grant))
 }
 
@@ -207,6 +215,7 @@ pub(crate) fn session_of(fields: &Fields) -> Result<SessionRecord, FieldError> {
         revocations: revocations.collect(),
         forgetting: forgetting.into_iter().map(OwnerId).collect(),
         wiping: fields.get(session::WIPING)?.unwrap_or_default(),
+        device_key: fields.get::<String>(session::DEVICE_KEY)?.map(Secret::new).map(DeviceKey),
         seen: date(fields, session::SEEN)?,
     })
 }
@@ -245,7 +254,12 @@ pub(crate) fn set_metadata(fields: &mut Fields, metadata: &Metadata) -> Result<(
     set_or_remove(fields, metadata::DEVICE_AUTHORIZATION, endpoint)?;
     fields.set(metadata::TOKEN, &metadata.token_endpoint)?;
     set_or_remove(fields, metadata::REVOCATION, metadata.revocation_endpoint.as_deref())?;
-    set_or_remove(fields, metadata::JWKS, metadata.jwks_uri.as_deref())
+    set_or_remove(fields, metadata::JWKS, metadata.jwks_uri.as_deref())?;
+    let MtlsAliases { device_authorization, token, revocation } = &metadata.mtls_aliases;
+    let mut alias = |tag, url: &Option<String>| set_or_remove(fields, tag, url.as_deref());
+    alias(metadata::MTLS_DEVICE_AUTHORIZATION, device_authorization)?;
+    alias(metadata::MTLS_TOKEN, token)?;
+    alias(metadata::MTLS_REVOCATION, revocation)
 }
 
 pub(crate) fn metadata_of(fields: &Fields) -> Result<Metadata, FieldError> {
@@ -255,6 +269,11 @@ pub(crate) fn metadata_of(fields: &Fields) -> Result<Metadata, FieldError> {
         token_endpoint: fields.get(metadata::TOKEN)?.ok_or(missing(metadata::TOKEN))?,
         revocation_endpoint: fields.get(metadata::REVOCATION)?,
         jwks_uri: fields.get(metadata::JWKS)?,
+        mtls_aliases: MtlsAliases {
+            device_authorization: fields.get(metadata::MTLS_DEVICE_AUTHORIZATION)?,
+            token: fields.get(metadata::MTLS_TOKEN)?,
+            revocation: fields.get(metadata::MTLS_REVOCATION)?,
+        },
     })
 }
 
@@ -355,6 +374,7 @@ mod tests {
             revocations: vec![Revocation { token: Secret::new("old"), endpoint: None, tries: 2 }],
             forgetting: vec![OwnerId([9; 16])],
             wiping: true,
+            device_key: Some(DeviceKey(Secret::new("key"))),
             seen: Some(Wall::new(Duration::from_secs(1_800_000_001))),
         }
     }

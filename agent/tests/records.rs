@@ -9,12 +9,13 @@ use signpost::{
 };
 use signpost_core::{
     delivery::{Queue, Stream},
+    jws::DeviceKey,
     otlp::Signal,
     owner::{Account, OwnerId},
     secret::Secret,
     session::{Credential, Grant, Revocation, SessionRecord, Suspension},
     time::{Boot, Wall},
-    wire::{Key, KeySet, Metadata, PublicKey},
+    wire::{Key, KeySet, Metadata, MtlsAliases, PublicKey},
 };
 use signpost_hal::flash::file::FileFlash;
 use signpost_store::{Entropy, OuterKeys, QueueKey, QueueName, Spool, TokenStore, fields::Fields};
@@ -107,6 +108,7 @@ fn record() -> SessionRecord {
         ],
         forgetting: vec![OwnerId([9; 16])],
         wiping: false,
+        device_key: None,
         seen: wall(1_800_001_000),
     }
 }
@@ -118,6 +120,7 @@ fn metadata() -> Metadata {
         token_endpoint: "https://idp.example.com/token".into(),
         revocation_endpoint: None,
         jwks_uri: Some("https://idp.example.com/keys".into()),
+        mtls_aliases: MtlsAliases::default(),
     }
 }
 
@@ -281,6 +284,39 @@ fn what_a_newer_build_added_survives_a_rewrite_by_this_one() {
     drop(storage);
     assert_eq!(board.field(SESSION, 150), None);
     assert_eq!(board.field(SESSION, 60).as_deref(), Some("of a newer build"));
+}
+
+#[test]
+fn the_devices_key_is_kept_and_goes_with_the_grant_in_any_build() {
+    let board = board_of_the_first_version();
+    let key = DeviceKey(Secret::new("canary-k"));
+    let bound = SessionRecord { device_key: Some(key), ..record() };
+    board.agent().0.work(Job::SaveRecord(1, bound.clone()));
+    assert_eq!(board.agent().1.record, Some(bound.clone()));
+    // Tag 24 is of the grant: a build that does not know it removes it with the others.
+    assert!(board.field(SESSION, 24).is_some());
+    board.agent().0.work(Job::SaveRecord(2, SessionRecord { device_key: None, ..bound }));
+    assert_eq!(board.field(SESSION, 24), None);
+    // Before anybody has signed in there is a key as well.
+    let key = Some(DeviceKey(Secret::new("canary-k")));
+    let pairing = SessionRecord { device_key: key, ..SessionRecord::default() };
+    board.agent().0.work(Job::SaveRecord(3, pairing.clone()));
+    assert_eq!(board.agent().1.record, Some(pairing));
+    for file in ["tokens", "spool"] {
+        let bytes = fs::read(board.0.path().join(file)).unwrap();
+        assert!(!bytes.windows(8).any(|it| it == b"canary-k"), "{file} is sealed");
+    }
+}
+
+#[test]
+fn metadata_with_addresses_for_certificates_comes_back_as_it_was() {
+    let board = board_of_the_first_version();
+    let url = |host: &str| Some(format!("https://{host}.example.com/x"));
+    let (device_authorization, token) = (url("a"), url("b"));
+    let mtls_aliases = MtlsAliases { device_authorization, token, revocation: None };
+    let metadata = Metadata { mtls_aliases, ..metadata() };
+    board.agent().0.work(Job::SaveMetadata(metadata.clone()));
+    assert_eq!(board.agent().1.metadata, Some(metadata));
 }
 
 #[test]

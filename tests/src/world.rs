@@ -18,6 +18,7 @@ mod ledger;
 mod life;
 mod network;
 mod people;
+mod proofs;
 mod sabotage;
 mod seam;
 mod setup;
@@ -253,6 +254,11 @@ impl World {
 
     /// Holds the books against what must be, now that everything has come right.
     pub fn close(&mut self) -> Balance {
+        for what in
+            self.issuer.proofs.objections.drain(..).chain(self.backend.proofs.objections.drain(..))
+        {
+            self.judge.verdicts.broken(0, what);
+        }
         self.judge.close(&self.issuer)
     }
 

@@ -188,7 +188,7 @@ fn live(kind: Kind, fault: &Fault, seed: u64) -> (World, Option<Duration>) {
             assert!(!world.issuer.families[0].alive);
             waited
         }
-        Kind::Telemetry | Kind::Strange => None,
+        Kind::Nonce | Kind::Telemetry | Kind::Strange => None,
     };
     (world, waited)
 }

@@ -494,3 +494,27 @@ fn what_no_refresh_can_bring_is_asked_for_at_a_sign_in_and_the_grant_works_until
         whole(world);
     }
 }
+
+#[test]
+fn tokens_bound_to_the_devices_key_outlive_cuts_and_the_key_goes_with_the_sign_in() {
+    let policy = Policy { dpop: true, ..Policy::default() };
+    let mut world = online(Setup { policy, ..Setup::new(21) });
+    world.behave(Manners::absent());
+    for strike in [CUT, KILL, CUT] {
+        world.run_for(DAY);
+        world.strike(Some(Moment::Answering(Kind::Telemetry)), strike);
+    }
+    world.run_for(DAY);
+    assert!(is_online(&world), "{:?}", world.screen());
+    assert_eq!(world.count(&Event::SignedIn { replaced: false }), 1);
+    let refreshes = world.count(&Event::Refreshed { rotated: true });
+    assert!(refreshes >= 4 * 24, "{refreshes}");
+    world.sign_out();
+    world.run_for(HOUR);
+    world.behave(Manners::attentive());
+    world.sign_in();
+    assert!(world.run_until(10 * MINUTE, |world| is_online(world)));
+    let keys: Vec<_> = world.issuer.families.iter().map(|family| family.key.clone()).collect();
+    assert!(keys.len() == 2 && keys[0].is_some() && keys[1].is_some() && keys[0] != keys[1]);
+    whole(world);
+}

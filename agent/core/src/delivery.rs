@@ -243,6 +243,8 @@ pub struct Delivery {
     not_before: Boot,
     backoff: Backoff,
     refused: Option<Generation>,
+    /// The last answer asked for a nonce (RFC 9449 section 9), and was acted upon.
+    renonced: bool,
     /// How many 401s came in a row.
     refusals: u32,
     /// On whose behalf it was sent last.
@@ -280,6 +282,7 @@ impl Delivery {
             not_before: Boot::default(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
             refused: None,
+            renonced: false,
             refusals: 0,
             owner: OwnerId::DEVICE,
             awaits_token: false,
@@ -331,10 +334,17 @@ impl Delivery {
             self.step = step;
             return;
         };
-        match Answer::read(outcome) {
+        let answer = Answer::read(outcome);
+        self.renonced &= matches!(answer, Answer::Nonce);
+        match answer {
             Answer::Taken { rejected } => self.taken(batch, rejected, now),
             Answer::Refused(reason) => self.refused(batch, reason),
-            Answer::Unauthorized => {
+            // Neither token nor proof is wrong but for its nonce, which is known by now.
+            Answer::Nonce if !self.renonced => {
+                self.renonced = true;
+                self.step = Step::Ready(batch);
+            }
+            Answer::Unauthorized | Answer::Nonce => {
                 self.refusals = self.refusals.saturating_add(1);
                 // A fresh token that is refused, too, is no accident of time.
                 if self.refusals > 1 {
@@ -516,16 +526,16 @@ impl Delivery {
 
     fn request(&self, batch: &Batch, access: &AccessToken) -> Request {
         let mut headers = self.config.headers.clone();
-        headers.push((
-            "authorization".into(),
-            Secret::new(format!("Bearer {}", access.token.expose())),
-        ));
+        let scheme = if access.is_bound() { "DPoP" } else { "Bearer" };
+        let authorization = Secret::new([scheme, access.token.expose()].join(" "));
+        headers.push(("authorization".into(), authorization));
         headers.push(("idempotency-key".into(), Secret::new(batch.idempotency_key())));
         Request {
             peer: Peer::Telemetry,
             url: format!("{}{}", self.config.endpoint, batch.signal.path()),
             headers,
             body: Some(Body::Protobuf(batch.body.clone())),
+            unsigned: Vec::new(),
         }
     }
 
@@ -613,6 +623,7 @@ enum Answer {
     Refused(DropReason),
     Unauthorized,
     Challenged(Challenge),
+    Nonce,
     Forbidden,
     Trouble(Trouble),
 }
@@ -629,6 +640,7 @@ impl Answer {
             200..=299 => Self::Taken { rejected: Self::rejected(reply) },
             400 | 422 => Self::Refused(DropReason::Malformed),
             413 => Self::Refused(DropReason::TooLarge),
+            401 if wire::challenges_nonce(reply) => Self::Nonce,
             401 => Challenge::read(reply).map_or(Self::Unauthorized, Self::Challenged),
             403 => Self::Forbidden,
             status => {

@@ -1,6 +1,6 @@
 //! One HTTP exchange as values: what to send, and the three ways in which it can end.
 
-use crate::secret::Secret;
+use crate::{jws::Unsigned, secret::Secret};
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 
@@ -30,6 +30,8 @@ pub struct Request {
     pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// `None`: GET. Otherwise POST with this body.
     pub body: Option<Body>,
+    /// What the sender signs and puts in. Where it cannot, the request is not sent.
+    pub unsigned: Vec<Unsigned>,
 }
 
 /// A request's body.
@@ -119,6 +121,8 @@ pub enum Cause {
     Broken,
     /// The answer is longer than [`MAX_REPLY`].
     TooLarge,
+    /// The key that the request was to be signed with does not sign.
+    Unsigned,
 }
 
 #[cfg(test)]
@@ -133,6 +137,7 @@ mod tests {
             url: "https://idp.example/token".to_string(),
             headers: vec![("authorization".into(), Secret::new("Basic c2VjcmV0"))],
             body: Some(Body::Form(Secret::new("refresh_token=rt-secret"))),
+            unsigned: vec![],
         };
         let reply = Reply { status: 200, headers: vec![], body: b"{\"access_token\":1}".to_vec() };
         let printed = format!("{request:?} {reply:?} {:?}", Outcome::Reply(reply.clone()));

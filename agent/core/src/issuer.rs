@@ -1,24 +1,31 @@
 //! The issuer as configured: where it is, who we are there, what we ask for.
 
-use crate::{secret::Secret, wire::Metadata};
+use crate::{profile::Profile, secret::Secret, wire::Metadata};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::net::IpAddr;
+use core::{net::IpAddr, time::Duration};
 
 /// How to reach and address the authorization server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {
+    /// The vendor.
+    pub profile: &'static Profile,
     /// The issuer's address, for discovery and for holding answers against it. Absent where all
     /// endpoints are given.
     pub url: Option<String>,
-    /// Endpoints that are configured; they win over discovered ones.
+    /// Endpoints that are configured, or the same for all of a vendor's customers; they win over
+    /// discovered ones.
     pub explicit: ExplicitEndpoints,
+    /// Codes are renewed after this time, whatever lifetime the issuer names.
+    pub code_lifetime: Option<Duration>,
     /// `client_id` of RFC 6749.
     pub client_id: String,
     /// The client's secret, where the issuer insists on one.
     pub client_auth: ClientAuth,
+    /// Tokens are bound to a key of this device (RFC 9449).
+    pub dpop: bool,
     /// Scopes asked for at sign-in.
     pub scopes: Vec<String>,
     /// RFC 8707 `resource` asked for at sign-in and refresh.
@@ -51,6 +58,10 @@ pub enum ClientAuth {
     SecretBasic(Secret),
     /// In the body.
     SecretPost(Secret),
+    /// An assertion that the client's key signs (RFC 7523); whoever sends requests has the key.
+    PrivateKeyJwt,
+    /// A certificate in the TLS handshake (RFC 8705); whoever sends requests has it.
+    Mtls,
 }
 
 /// Where requests go.
@@ -82,12 +93,24 @@ impl IssuerConfig {
     /// What is missing.
     pub fn endpoints(&self, metadata: Option<&Metadata>) -> Result<Endpoints, Missing> {
         let explicit = &self.explicit;
+        let metadata = metadata.map(|metadata| match self.client_auth {
+            ClientAuth::Mtls => metadata.for_mtls(),
+            ClientAuth::None
+            | ClientAuth::SecretBasic(_)
+            | ClientAuth::SecretPost(_)
+            | ClientAuth::PrivateKeyJwt => metadata.clone(),
+        });
+        let metadata = metadata.as_ref();
+        // What a document that is there does not name.
+        let usual = metadata.zip(self.url.as_deref()).map(|(_, url)| self.profile.below(url));
+        let usual = usual.unwrap_or_default();
         let token = explicit.token.clone().or_else(|| Some(metadata?.token_endpoint.clone()));
         let token = token.ok_or(Missing::Metadata)?;
         let device = explicit
             .device_authorization
             .clone()
-            .or_else(|| metadata?.device_authorization_endpoint.clone());
+            .or_else(|| metadata?.device_authorization_endpoint.clone())
+            .or(usual.device_authorization);
         let absent =
             if metadata.is_some() { Missing::DeviceAuthorization } else { Missing::Metadata };
         Ok(Endpoints {
@@ -96,7 +119,8 @@ impl IssuerConfig {
             revocation: explicit
                 .revocation
                 .clone()
-                .or_else(|| metadata?.revocation_endpoint.clone()),
+                .or_else(|| metadata?.revocation_endpoint.clone())
+                .or(usual.revocation),
             jwks: explicit
                 .jwks
                 .clone()

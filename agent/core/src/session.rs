@@ -6,12 +6,13 @@
 //!
 //! # Contract
 //! Call any `handle_*` or command with the time of the event, then drain, in this order:
-//! [`Session::poll_persist`], [`Session::poll_send`], [`Session::poll_runtime`],
-//! [`Session::poll_event`]; then sleep until [`Session::poll_wake`] or the next event. Every
+//! [`Session::poll_persist`], [`Session::poll_key`], [`Session::poll_send`],
+//! [`Session::poll_runtime`], [`Session::poll_event`]; then sleep until [`Session::poll_wake`] or the next event. Every
 //! request that was polled must be answered by one [`Session::handle_outcome`], every record by
 //! one [`Session::handle_persisted`]. The same inputs, times and seed give the same outputs.
 
 mod discovery;
+mod dpop;
 mod ending;
 mod flow;
 mod identity;
@@ -34,7 +35,9 @@ use crate::{
     fault::{Fault, Faults},
     http::{Body, Cause, Outcome, Peer, Request},
     issuer::{ClientAuth, Endpoints, IssuerConfig, Missing, basic_header},
+    jws::{self, Unsigned},
     owner::{Account, OwnerId, OwnerRule},
+    profile::AssertionAudience,
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
     wire::{self, KeySet, Metadata, OAuthError, Trouble, Unacceptable, Verify, form, server_date},
@@ -47,6 +50,7 @@ use alloc::{
 };
 use core::time::Duration;
 use discovery::Discovery;
+use dpop::Dpop;
 use fastrand::Rng;
 use identity::{Held, Keys};
 use pairing::{Candidate, Notice, Pairing};
@@ -55,6 +59,9 @@ use revoke::Revoke;
 use saver::Saver;
 use step_up::StepUp;
 use tokens::Tokens;
+
+/// RFC 7523 section 2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How often an unusable clock is looked at again.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
@@ -250,6 +257,7 @@ enum Activity {
     Poll,
     Refresh,
     Revoke,
+    Nonce,
 }
 
 /// See the module.
@@ -271,6 +279,7 @@ pub struct Session {
     refresh: Refresh,
     revoke: Revoke,
     step_up: Option<StepUp>,
+    dpop: Dpop,
     faults: Faults,
     troubles: u32,
     last_id: u64,
@@ -281,6 +290,8 @@ pub struct Session {
     runtime_saved: Carried,
     /// The last date on which our clock and a server's agreed.
     confirmed: Option<Wall>,
+    /// What the issuer's clock said, and when in this run that was.
+    issuer_date: Option<(Wall, Boot)>,
     events: VecDeque<Event>,
     now: Now,
 }
@@ -308,6 +319,7 @@ impl Session {
             refresh: Refresh::new(&record, at_least(quiet.refresh)),
             revoke: Revoke::new(at_least(quiet.revoke)),
             step_up: None,
+            dpop: Dpop::default(),
             config,
             rng,
             record,
@@ -325,6 +337,7 @@ impl Session {
             quiet,
             runtime_saved,
             confirmed: None,
+            issuer_date: None,
             events: VecDeque::new(),
             now,
         };
@@ -345,6 +358,12 @@ impl Session {
         self.now = now;
         self.confirm_clock(outcome);
         let activity = self.in_flight.remove(&id);
+        if let (Some(activity), Ok(endpoints)) = (activity, self.endpoints.clone()) {
+            self.hear_nonce(&endpoints.token, outcome);
+            if self.retries_with_nonce(activity, outcome) {
+                return self.advance(now);
+            }
+        }
         match activity {
             Some(Activity::Discovery) => self.discovery_heard(outcome),
             Some(Activity::Keys) => self.keys_heard(outcome),
@@ -352,6 +371,7 @@ impl Session {
             Some(Activity::Poll) => self.poll_heard(outcome),
             Some(Activity::Refresh) => self.refresh_heard(outcome),
             Some(Activity::Revoke) => self.revoke_heard(outcome),
+            Some(Activity::Nonce) => self.nonce_heard(outcome),
             None => {}
         }
         if let Some((activity, wait)) = activity.zip(wire::asked_wait(outcome)) {
@@ -369,7 +389,7 @@ impl Session {
                 self.pairing.leave_alone(until);
             }
             Activity::Poll => self.pairing.leave_alone(until),
-            Activity::Refresh => {
+            Activity::Refresh | Activity::Nonce => {
                 self.quiet.refresh = Some(until);
                 self.refresh.leave_alone(until);
             }
@@ -417,6 +437,7 @@ impl Session {
             self.event(Event::SignedOut);
         }
         self.notice = None;
+        self.record.device_key = None;
         self.tokens.clear();
         self.refresh.forget();
         self.clear_fault(Fault::SignInAgain);
@@ -524,7 +545,7 @@ impl Session {
         ]
         .into();
         if self.gate.usable(self.now).is_some() {
-            let has_endpoints = self.endpoints.is_ok();
+            let has_endpoints = self.endpoints.is_ok() && !self.lacks_key();
             wakes.push((self.discovery_wake(), Wake::Discovery));
             wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
             if has_endpoints {
@@ -582,6 +603,10 @@ impl Session {
         }
         self.clear_fault(Fault::ClockUnusable);
         self.advance_discovery();
+        self.advance_key();
+        if self.lacks_key() {
+            return;
+        }
         if let Ok(endpoints) = self.endpoints.clone() {
             self.advance_pairing(&endpoints);
             self.advance_keys(&endpoints);
@@ -608,6 +633,9 @@ impl Session {
     /// The floor for later starts is raised by dates only that a server agrees with: one wild jump
     /// of the clock must not make every right date after it look too early.
     fn confirm_clock(&mut self, outcome: &Outcome) {
+        if let Some(date) = server_date(outcome) {
+            self.issuer_date = Some((date, self.now.boot));
+        }
         let Some((wall, date)) = self.gate.usable(self.now).zip(server_date(outcome)) else {
             return;
         };
@@ -622,15 +650,45 @@ impl Session {
         let mut pairs = pairs.to_vec();
         pairs.push(("client_id", &issuer.client_id));
         let mut headers = Vec::from([("accept".into(), Secret::new("application/json"))]);
+        let mut unsigned = Vec::new();
         match &issuer.client_auth {
-            ClientAuth::None => {}
+            // The connection itself proves who we are.
+            ClientAuth::None | ClientAuth::Mtls => {}
+            ClientAuth::PrivateKeyJwt => {
+                pairs.push(("client_assertion_type", ASSERTION_TYPE));
+                let (now, jti) = (self.signing_date().unwrap_or_default(), jws::jti(&mut self.rng));
+                let audience = self.assertion_audience();
+                unsigned.push(Unsigned::assertion(&issuer.client_id, audience, jti, now));
+            }
             ClientAuth::SecretPost(secret) => pairs.push(("client_secret", secret.expose())),
             ClientAuth::SecretBasic(secret) => {
                 headers.push(("authorization".into(), basic_header(&issuer.client_id, secret)));
             }
         }
         let body = Some(Body::Form(form(&pairs)));
-        self.send(activity, Request { peer: Peer::Issuer, url: url.into(), headers, body });
+        if matches!(activity, Activity::Poll | Activity::Refresh | Activity::Nonce) {
+            unsigned.extend(self.proof(("POST", url), None, None));
+        }
+        let request = Request { peer: Peer::Issuer, url: url.into(), headers, body, unsigned };
+        self.send(activity, request);
+    }
+
+    /// The date for what is signed: servers allow for seconds, and a usable clock may be off by
+    /// minutes. Where the issuer has said what its clock shows, that goes on from there.
+    fn signing_date(&self) -> Option<Wall> {
+        let ours = self.gate.usable(self.now)?;
+        let theirs = self.issuer_date.map(|(date, at)| date + self.now.boot.since(at));
+        Some(theirs.filter(|theirs| self.gate.believes(*theirs)).unwrap_or(ours))
+    }
+
+    /// For whom a client's assertion is meant: the issuer in its own spelling, where that is known.
+    fn assertion_audience(&self) -> &str {
+        let issuer = &self.config.issuer;
+        let named = self.discovery.metadata().map(|metadata| metadata.issuer.as_str());
+        let named = named.or(issuer.url.as_deref());
+        let named = named.filter(|_| issuer.profile.audience == AssertionAudience::Issuer);
+        let token = self.endpoints.as_ref().map(|endpoints| endpoints.token.as_str());
+        named.or(token.ok()).unwrap_or_default()
     }
 
     fn send(&mut self, activity: Activity, request: Request) {
@@ -662,6 +720,7 @@ impl Session {
                     Fault::IssuerUnreachable
                 }
                 Cause::TooLarge => Fault::IssuerUnwell,
+                Cause::Unsigned => Fault::ClientRefused,
             },
             Trouble::Page => Fault::CaptivePortal,
             Trouble::Server { .. } | Trouble::Garbage { .. } => Fault::IssuerUnwell,

@@ -90,7 +90,13 @@ impl ClockGate {
     /// The wall clock of `now`, if it is usable.
     #[must_use]
     pub fn usable(&self, now: Now) -> Option<Wall> {
-        now.wall.filter(|wall| *wall >= self.floor && *wall < self.floor + BELIEVABLE)
+        now.wall.filter(|wall| self.believes(*wall))
+    }
+
+    /// Whether `wall` is a date that can be.
+    #[must_use]
+    pub fn believes(&self, wall: Wall) -> bool {
+        wall >= self.floor && wall < self.floor + BELIEVABLE
     }
 }
 

@@ -15,9 +15,9 @@ mod token;
 pub use challenge::Challenge;
 pub use claims::{IdClaims, Unacceptable};
 pub use device::{DeviceAuthorization, PollAnswer, Refusal};
-pub use discovery::{Metadata, MetadataProblem, discovery_urls};
+pub use discovery::{Metadata, MetadataProblem, MtlsAliases, discovery_urls};
 pub use jws::{Algorithm, Key, KeySet, PublicKey, Verdict, Verify};
-pub use token::{RefreshAnswer, TokenReply};
+pub use token::{Meaning, RefreshAnswer, TokenReply};
 
 use crate::{
     http::{Cause, Outcome, Reply},
@@ -35,6 +35,9 @@ const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Longest description or correlation id that is kept of an error.
 const MAX_TEXT: usize = 200;
+
+/// How many of an error's numbers are kept.
+const MAX_CODES: usize = 4;
 
 /// A failure that says nothing about code or grant: try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +87,10 @@ impl Trouble {
 pub struct OAuthError {
     /// The code, aliases already replaced by the standard's name.
     pub error: String,
-    /// `suberror` (Entra), where given.
+    /// `suberror` (Entra) or `error_subtype` (Google), where given.
     pub suberror: Option<String>,
+    /// `error_codes` (Entra), where given.
+    pub codes: Vec<u32>,
     /// What to quote to the issuer's support: `correlation_id`, `trace_id`.
     pub correlation: Option<String>,
 }
@@ -124,6 +129,12 @@ impl Members {
             .find(|text| !text.is_empty())
     }
 
+    /// Text of a member of the member `outer`.
+    pub(crate) fn inner_text(&self, outer: &str, name: &str) -> Option<String> {
+        let inner = self.0.get(outer)?.get(name)?.as_str()?;
+        (!inner.is_empty()).then(|| inner.to_string())
+    }
+
     /// Seconds, as a number or as digits in a string.
     pub(crate) fn seconds(&self, name: &str) -> Option<Duration> {
         let seconds = match self.0.get(name)? {
@@ -134,22 +145,45 @@ impl Members {
         (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MAX_SPAN.as_secs_f64())))
     }
 
+    /// `error_codes`: Entra's numbers. Where a proxy has dropped them, its description begins with
+    /// the first.
+    fn codes(&self) -> Vec<u32> {
+        let listed = self.0.get("error_codes").and_then(Value::as_array);
+        let number = |value: &Value| u32::try_from(value.as_u64()?).ok();
+        let mut codes: Vec<u32> =
+            listed.into_iter().flatten().take(MAX_CODES).filter_map(number).collect();
+        if codes.is_empty() {
+            let told = self.text(&["error_description"]).and_then(|it| it.strip_prefix("AADSTS"));
+            let digits = told.and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
+            codes.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+        }
+        codes
+    }
+
     /// The error that these members state, if they do.
     fn error(&self) -> Option<OAuthError> {
-        let error = match self.text(&["error", "error_code"])? {
-            "authorization_declined" => "access_denied",
-            "token_expired" => "expired_token",
-            "incorrect_device_code" | "bad_verification_code" => "invalid_device_code",
-            "incorrect_client_credentials" => "invalid_client",
-            other => other,
-        };
+        let error = self.text(&["error", "error_code"])?;
+        let alias = ALIASES.iter().find(|(theirs, _)| *theirs == error);
+        let error = alias.map_or(error, |(_, standard)| *standard);
         Some(OAuthError {
             error: clean(error),
-            suberror: self.text(&["suberror"]).map(clean),
+            suberror: self.text(&["suberror", "error_subtype"]).map(clean),
+            codes: self.codes(),
             correlation: self.text(&["correlation_id", "trace_id"]).map(clean),
         })
     }
 }
+
+/// Vendors' names for what the standards name otherwise. Nothing else is meant by them anywhere,
+/// so that every issuer is forgiven for all of them.
+const ALIASES: [(&str, &str); 6] = [
+    ("authorization_declined", "access_denied"),
+    ("token_expired", "expired_token"),
+    ("incorrect_device_code", "invalid_device_code"),
+    ("bad_verification_code", "invalid_device_code"),
+    ("incorrect_client_credentials", "invalid_client"),
+    ("bad_refresh_token", "invalid_grant"),
+];
 
 /// A reply to a form POST, sorted: members without an error, an OAuth error with its members, or
 /// trouble.
@@ -196,8 +230,31 @@ fn trouble_of(outcome: &Outcome) -> Trouble {
     }
 }
 
+/// RFC 9449 section 8: the authorization server wants the nonce that it sends in this reply.
+pub(crate) fn wants_nonce(outcome: &Outcome) -> bool {
+    let Outcome::Reply(reply) = outcome else { return false };
+    let error = Members::parse(&reply.body).and_then(|members| members.error());
+    error.is_some_and(|error| error.is(USE_NONCE)) && reply.header("dpop-nonce").is_some()
+}
+
+/// RFC 9449 section 9: so does a resource server.
+pub(crate) fn challenges_nonce(reply: &Reply) -> bool {
+    let challenge = reply.header("www-authenticate").unwrap_or_default();
+    challenge.contains(USE_NONCE) && reply.header("dpop-nonce").is_some()
+}
+
+const USE_NONCE: &str = "use_dpop_nonce";
+
+/// The trouble that `outcome` is, unless it is an answer in OAuth's words.
+pub(crate) fn trouble_of_any(outcome: &Outcome) -> Option<Trouble> {
+    match sort(outcome) {
+        Sorted::Trouble(trouble) => Some(trouble),
+        Sorted::Members(_) | Sorted::Error(..) => None,
+    }
+}
+
 fn is_passing(error: &OAuthError) -> bool {
-    ["server_error", "temporarily_unavailable", "rate_limit_exceeded"]
+    [USE_NONCE, "server_error", "temporarily_unavailable", "rate_limit_exceeded"]
         .iter()
         .any(|code| error.is(code))
 }

@@ -154,7 +154,7 @@ fn seal(loaded: &Loaded) -> Probe {
     let keys = &loaded.config.store.key;
     for source in std::iter::once(&keys.sealing).chain(&keys.opening) {
         if let KeySource::File(file) = source
-            && let Err(error) = loaded.file("store.key", file.path())
+            && let Err(error) = loaded.file("store.key", file.as_path())
         {
             return Probe::new("seal", Verdict::Failed, error.to_string());
         }

@@ -1,80 +1,47 @@
 //! `[issuer]`: who signs people in, and how this device shows itself there.
 
-use signpost_core::secret::Secret;
-use std::borrow::Cow;
+use signpost_core::{issuer::ExplicitEndpoints, profile, secret::Secret};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::reading::{Scalar, choice, quoted, section, words};
 use super::resolve::Resolve;
-use super::value::{AbsPath, BaseUrl, HttpUrl, Text, text};
+use super::storage::CredentialName;
+use super::value::{AbsPath, BaseUrl, HttpUrl, Span, Text, text};
 
-choice! {
-    /// A vendor whose addresses and quirks are known.
-    pub enum Profile {
-        /// Microsoft Entra ID.
-        Entra = "entra",
-        /// Google.
-        Google = "google",
-        /// Auth0; needs `url`.
-        Auth0 = "auth0",
-        /// Okta; needs `url`.
-        Okta = "okta",
-        /// Keycloak; needs `url`.
-        Keycloak = "keycloak",
-        /// GitHub.
-        Github = "github",
-        /// Amazon Cognito; needs explicit endpoints.
-        Cognito = "cognito",
-        /// Any other server, by the letter of the standards.
-        Generic = "generic",
+/// A vendor whose addresses and quirks are known (`signpost_core::profile` has the table).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile(&'static profile::Profile);
+
+impl Profile {
+    /// What is known.
+    pub fn get(self) -> &'static profile::Profile {
+        self.0
     }
 }
 
-impl Profile {
-    /// The vendor's endpoints, where they are the same for every customer.
-    fn endpoints(self, tenant: Option<&Tenant>) -> Endpoints {
-        let [device, token, revocation] = match self {
-            Self::Entra => {
-                let tenant = tenant.map_or("organizations", Tenant::as_str);
-                let base = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0");
-                [format!("{base}/devicecode"), format!("{base}/token"), String::new()]
-            }
-            Self::Google => [
-                "https://oauth2.googleapis.com/device/code".to_owned(),
-                "https://oauth2.googleapis.com/token".to_owned(),
-                "https://oauth2.googleapis.com/revoke".to_owned(),
-            ],
-            Self::Github => [
-                "https://github.com/login/device/code".to_owned(),
-                "https://github.com/login/oauth/access_token".to_owned(),
-                String::new(),
-            ],
-            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => {
-                return Endpoints::default();
-            }
-        };
-        Endpoints {
-            device_authorization: HttpUrl::parse(&device).ok(),
-            token: HttpUrl::parse(&token).ok(),
-            revocation: HttpUrl::parse(&revocation).ok(),
-            jwks: self.keys(tenant).and_then(|url| HttpUrl::parse(&url).ok()),
-        }
+impl Scalar for Profile {
+    fn allowed() -> Cow<'static, str> {
+        profile::ALL.map(|profile| quoted(profile.name)).join(" | ").into()
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        profile::Profile::named(text).map(Self).ok_or("")
+    }
+
+    fn text(&self) -> String {
+        self.0.name.to_owned()
     }
 }
 
-impl Profile {
-    /// Where the vendor keeps the keys of its signatures.
-    fn keys(self, tenant: Option<&Tenant>) -> Option<String> {
-        match self {
-            Self::Entra => {
-                let tenant = tenant.map_or("organizations", Tenant::as_str);
-                Some(format!("https://login.microsoftonline.com/{tenant}/discovery/v2.0/keys"))
-            }
-            Self::Google => Some("https://www.googleapis.com/oauth2/v3/certs".to_owned()),
-            // It gives no id_token to devices.
-            Self::Github => None,
-            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => None,
-        }
-    }
+text! {
+    /// A vendor's cloud.
+    pub struct Cloud;
+    "a cloud of the vendor, such as \"us-government\"";
+    |text| profile::ALL.iter().any(|profile| profile.clouds().any(|cloud| cloud == text))
 }
 
 choice! {
@@ -92,14 +59,6 @@ choice! {
         Mtls = "mtls",
     }
 }
-
-impl AuthMethod {
-    /// The methods that this program knows how to use.
-    pub const BUILT_IN: &[Self] = &[Self::None, Self::SecretBasic, Self::SecretPost];
-}
-
-/// Whether this program can bind tokens to a key of the device.
-const DPOP_BUILT_IN: bool = false;
 
 text! {
     /// `client_id` (RFC 6749, appendix A.1).
@@ -158,15 +117,33 @@ const OWN_PARAMETERS: [&str; 13] = [
     "token",
 ];
 
-/// A file that holds a secret. Naming it is harmless; its contents are read by
-/// [`Loaded::issuer`](super::Loaded::issuer) when the agent starts.
+/// A file that holds a secret, or a systemd credential. Naming it is harmless; its contents are
+/// read by [`Loaded::issuer`](super::Loaded::issuer) when the agent starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretFile(pub(super) AbsPath);
+pub struct SecretFile(SecretPlace);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum SecretPlace {
+    File(AbsPath),
+    Credential(CredentialName),
+}
 
 impl SecretFile {
-    /// Where it is.
-    pub fn path(&self) -> &std::path::Path {
-        self.0.as_path()
+    /// Where it is, with systemd's credentials in the folder `credentials`; `None` where it is one
+    /// and systemd passes none.
+    pub fn path(&self, credentials: Option<&Path>) -> Option<PathBuf> {
+        match &self.0 {
+            SecretPlace::File(path) => Some(path.as_path().to_owned()),
+            SecretPlace::Credential(name) => Some(credentials?.join(name.as_str())),
+        }
+    }
+
+    /// The credential's name, if it is one.
+    pub(super) fn credential(&self) -> Option<&CredentialName> {
+        match &self.0 {
+            SecretPlace::File(_) => None,
+            SecretPlace::Credential(name) => Some(name),
+        }
     }
 }
 
@@ -174,15 +151,22 @@ impl Scalar for SecretFile {
     const GUARDED: bool = true;
 
     fn allowed() -> Cow<'static, str> {
-        AbsPath::allowed()
+        format!("{}, or \"credential:NAME\"", AbsPath::allowed()).into()
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        AbsPath::parse(text).map(Self)
+        match text.strip_prefix("credential:") {
+            Some(name) => CredentialName::parse(name).map(SecretPlace::Credential),
+            None => AbsPath::parse(text).map(SecretPlace::File),
+        }
+        .map(Self)
     }
 
     fn text(&self) -> String {
-        self.0.text()
+        match &self.0 {
+            SecretPlace::File(path) => path.text(),
+            SecretPlace::Credential(name) => format!("credential:{name}"),
+        }
     }
 }
 
@@ -191,26 +175,25 @@ section! {
     pub(super) struct IssuerKeys {
         url: Option<BaseUrl>,
         profile: Option<Profile>,
+        cloud: Option<Cloud>,
         device_authorization_endpoint: Option<HttpUrl>,
         token_endpoint: Option<HttpUrl>,
         revocation_endpoint: Option<HttpUrl>,
         jwks_uri: Option<HttpUrl>,
         client_id: Option<ClientId>,
-        scopes: Vec<Scope> = default_scopes(),
+        scopes: Option<Vec<Scope>>,
         resource: Option<Resource>,
         audience: Option<Text>,
         tenant: Option<Tenant>,
         auth: Option<AuthMethod>,
         client_secret_file: Option<SecretFile>,
         private_key_file: Option<SecretFile>,
-        certificate_file: Option<AbsPath>,
+        key_id: Option<Text>,
+        certificate_file: Option<SecretFile>,
         dpop: bool,
+        code_lifetime: Option<Span>,
         extra: Vec<(Parameter, Secret)>,
     }
-}
-
-fn default_scopes() -> Vec<Scope> {
-    ["openid", "offline_access"].iter().filter_map(|scope| Scope::parse(scope).ok()).collect()
 }
 
 /// Endpoints that need no discovery.
@@ -239,16 +222,32 @@ pub enum ClientAuth {
     PrivateKeyJwt {
         /// PEM.
         key: SecretFile,
+        /// What the issuer calls it.
+        key_id: Option<Text>,
         /// PEM.
-        certificate: Option<AbsPath>,
+        certificate: Option<SecretFile>,
     },
     /// A client certificate (RFC 8705).
     Mtls {
         /// PEM.
         key: SecretFile,
         /// PEM.
-        certificate: AbsPath,
+        certificate: SecretFile,
     },
+}
+
+impl ClientAuth {
+    /// The files that it needs.
+    pub(super) fn files(&self) -> impl Iterator<Item = &SecretFile> {
+        match self {
+            Self::None => [None, None],
+            Self::SecretBasic(file) | Self::SecretPost(file) => [Some(file), None],
+            Self::PrivateKeyJwt { key, certificate, .. } => [Some(key), certificate.as_ref()],
+            Self::Mtls { key, certificate } => [Some(key), Some(certificate)],
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// `[issuer]`, complete.
@@ -257,7 +256,7 @@ pub struct Issuer {
     /// Its address, for discovery (RFC 8414, OpenID Connect Discovery); without one, both
     /// endpoints that a sign-in needs are in `endpoints`.
     pub url: Option<BaseUrl>,
-    /// The vendor's quirks; `Generic` unless said otherwise.
+    /// The vendor; `generic` unless said otherwise.
     pub profile: Profile,
     /// Endpoints set by hand or known of the vendor; each wins over what discovery says.
     pub endpoints: Endpoints,
@@ -275,6 +274,8 @@ pub struct Issuer {
     pub auth: ClientAuth,
     /// Whether tokens are bound to a key of this device (RFC 9449).
     pub dpop: bool,
+    /// Codes are renewed after this time, whatever lifetime the issuer names.
+    pub code_lifetime: Option<Duration>,
     /// Further parameters of the device authorization request.
     pub extra: Vec<(Parameter, Secret)>,
 }
@@ -282,16 +283,9 @@ pub struct Issuer {
 impl IssuerKeys {
     /// The complete section, or problems.
     pub(super) fn resolve(self, at: &mut Resolve<'_>) -> Option<Issuer> {
-        let profile = self.profile.unwrap_or(Profile::Generic);
+        let profile = self.profile.unwrap_or(Profile(&profile::GENERIC));
         let auth = self.auth(profile, at);
-        if self.dpop && !DPOP_BUILT_IN {
-            at.wrong::<()>("issuer.dpop", "found true: not in this build; remove it");
-        }
-        // With an address of its own, the vendor's usual one is not meant (national clouds).
-        let known = match self.url {
-            Some(_) => Endpoints::default(),
-            None => profile.endpoints(self.tenant.as_ref()),
-        };
+        let known = self.known_endpoints(profile.get(), at);
         let endpoints = Endpoints {
             device_authorization: self.device_authorization_endpoint.or(known.device_authorization),
             token: self.token_endpoint.or(known.token),
@@ -312,12 +306,15 @@ impl IssuerKeys {
                 "set it to the id under which the issuer knows this device",
             )
         });
+        let usual = || profile.get().scopes.iter().filter_map(|scope| Scope::parse(scope).ok());
+        let code_lifetime = self.code_lifetime.map(Span::get);
         Some(Issuer {
             url: self.url,
             profile,
             endpoints,
             client_id: client_id?,
-            scopes: self.scopes,
+            scopes: self.scopes.unwrap_or_else(|| usual().collect()),
+            code_lifetime: code_lifetime.or(profile.get().code_lifetime),
             resource: self.resource,
             audience: self.audience,
             tenant: self.tenant,
@@ -327,23 +324,38 @@ impl IssuerKeys {
         })
     }
 
+    /// The vendor's endpoints, as far as they do not come from its metadata.
+    fn known_endpoints(&self, profile: &profile::Profile, at: &mut Resolve<'_>) -> Endpoints {
+        let cloud = self.cloud.as_ref().map(Cloud::as_str);
+        if cloud.is_some_and(|cloud| !profile.clouds().any(|known| known == cloud)) {
+            let has = words(profile.clouds());
+            let has = if has.is_empty() { "none".to_owned() } else { has };
+            let text = format!("profile {} has {has}; it is not used", quoted(profile.name));
+            at.ignored("issuer.cloud", text);
+        }
+        // With an address of its own, the vendor's usual one is not meant.
+        let known = match &self.url {
+            Some(_) if profile.publishes() => ExplicitEndpoints::default(),
+            Some(url) => profile.below(url.as_str()),
+            None => profile.endpoints(cloud, self.tenant.as_ref().map(Tenant::as_str)),
+        };
+        let url = |text: Option<String>| HttpUrl::parse(&text?).ok();
+        Endpoints {
+            device_authorization: url(known.device_authorization),
+            token: url(known.token),
+            revocation: url(known.revocation),
+            jwks: url(known.jwks),
+        }
+    }
+
     fn auth(&self, profile: Profile, at: &mut Resolve<'_>) -> Option<ClientAuth> {
         let implied = match (&self.client_secret_file, &self.private_key_file) {
-            // Google takes the secret in the form only.
-            (Some(_), _) if profile == Profile::Google => AuthMethod::SecretPost,
+            (Some(_), _) if profile.get().secret_in_form => AuthMethod::SecretPost,
             (Some(_), _) => AuthMethod::SecretBasic,
             (None, Some(_)) => AuthMethod::PrivateKeyJwt,
             (None, None) => AuthMethod::None,
         };
         let method = self.auth.unwrap_or(implied);
-        if !AuthMethod::BUILT_IN.contains(&method) {
-            let text = format!(
-                "found {}: not in this build; built in: {}",
-                quoted(method.word()),
-                words(AuthMethod::BUILT_IN.iter().map(|method| method.word()))
-            );
-            at.wrong::<()>("issuer.auth", &text);
-        }
         let mut needed = |key: &str, value: &Option<SecretFile>| {
             let advice = format!("issuer.auth = {} needs it", quoted(method.word()));
             value.clone().or_else(|| at.missing(&format!("issuer.{key}"), &advice))
@@ -358,13 +370,13 @@ impl IssuerKeys {
             }
             AuthMethod::PrivateKeyJwt => Some(ClientAuth::PrivateKeyJwt {
                 key: needed("private_key_file", &self.private_key_file)?,
+                key_id: self.key_id.clone(),
                 certificate: self.certificate_file.clone(),
             }),
             AuthMethod::Mtls => {
                 let key = needed("private_key_file", &self.private_key_file);
-                let certificate =
-                    needed("certificate_file", &self.certificate_file.clone().map(SecretFile));
-                Some(ClientAuth::Mtls { key: key?, certificate: certificate?.0 })
+                let certificate = needed("certificate_file", &self.certificate_file);
+                Some(ClientAuth::Mtls { key: key?, certificate: certificate? })
             }
         }
     }

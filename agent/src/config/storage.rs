@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use config::{Value, ValueKind};
 
-use super::issuer::SecretFile;
 use super::reading::{Reading, Scalar, Setting, found, section, text};
 use super::value::{AbsPath, Size, Span, text};
 
@@ -161,7 +160,7 @@ pub enum KeySource {
     /// A systemd credential.
     Credential(CredentialName),
     /// A file.
-    File(SecretFile),
+    File(AbsPath),
 }
 
 impl Scalar for KeySource {
@@ -175,7 +174,7 @@ impl Scalar for KeySource {
         match text.split_once(':') {
             None if text == "auto" => Ok(Self::Auto),
             Some(("credential", name)) => CredentialName::parse(name).map(Self::Credential),
-            Some(("file", path)) => SecretFile::parse(path).map(Self::File),
+            Some(("file", path)) => AbsPath::parse(path).map(Self::File),
             _ => Err("the key itself never stands in the configuration"),
         }
     }

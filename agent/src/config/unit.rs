@@ -72,6 +72,10 @@ pub fn unit(config: &Config) -> String {
             needs.credentials.insert(name.to_string());
         }
     }
+    let headers = config.telemetry.header_files.iter().map(|(_, file)| file);
+    for file in config.issuer.auth.files().chain(headers) {
+        needs.credentials.extend(file.credential().map(ToString::to_string));
+    }
     needs.to_text()
 }
 

@@ -1,12 +1,15 @@
 //! The token socket: access tokens for local programs, in OAuth's words.
 
 mod file;
+mod proof;
 mod rules;
 
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
+use signpost_core::secret::Secret;
 use signpost_core::session::{AccessToken, TokenKey};
 use url::form_urlencoded;
 
@@ -15,6 +18,8 @@ use super::sockets::{
     Desk, Reply, Rights, Unavailable as _, error, json, no_such_path, wrong_method,
 };
 use crate::ports::{Answer, Call};
+use crate::signing::Signer;
+use proof::Wanted;
 
 pub(super) use file::TokenFile;
 use rules::Denied;
@@ -36,9 +41,12 @@ struct Token<'a> {
     expires_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    /// The value of a `DPoP` header (RFC 9449, section 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'a str>,
 }
 
-pub(super) async fn answer<B>(request: &Request<B>, rights: &Rights, desk: &Desk) -> Reply {
+pub(super) async fn answer(request: Request<Incoming>, rights: &Rights, desk: &Desk) -> Reply {
     match (request.uri().path(), request.method()) {
         ("/v1/token", &Method::GET) => match wanted(request.uri().query().unwrap_or_default()) {
             Ok((key, min_ttl)) => match within(rights, key) {
@@ -47,8 +55,16 @@ pub(super) async fn answer<B>(request: &Request<B>, rights: &Rights, desk: &Desk
             },
             Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
         },
+        ("/v1/proof", &Method::POST) => match proof::wanted(request, desk).await {
+            Ok(wanted) => match within(rights, wanted.key.clone()) {
+                Ok(key) => prove(Wanted { key, ..wanted }, desk).await,
+                Err(denied) => not_allowed(denied),
+            },
+            Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
+        },
         ("/v1/status", &Method::GET) => control::status(desk, false).await,
         ("/v1/token" | "/v1/status", _) => wrong_method("GET"),
+        ("/v1/proof", _) => wrong_method("POST"),
         _ => no_such_path(),
     }
 }
@@ -77,8 +93,49 @@ fn not_allowed(denied: Denied) -> Reply {
 
 async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {
     let for_resource = key.resource.is_some();
-    match desk.ask(Call::Token { key, min_ttl }).await {
-        Answer::Token(access, left) => token(&access, left),
+    match take(key, min_ttl, desk).await {
+        Ok((access, left)) => token(&access, left, None),
+        Err(answer) => no_token(&answer, for_resource),
+    }
+}
+
+/// A token and a proof for one request with it.
+async fn prove(wanted: Wanted, desk: &Desk) -> Reply {
+    let for_resource = wanted.key.resource.is_some();
+    let (access, left) = match take(wanted.key, Duration::ZERO, desk).await {
+        Ok(taken) => taken,
+        Err(answer) => return no_token(&answer, for_resource),
+    };
+    let unbound = "The issuer binds no tokens to this device; send this one without a proof.";
+    if !access.is_bound() {
+        return error(StatusCode::BAD_REQUEST, "invalid_request", unbound);
+    }
+    let Wanted { method, url, nonce, .. } = wanted;
+    let call = Call::Proof { method, url, nonce, access: access.token.clone() };
+    let answer = desk.ask(call).await;
+    if let Answer::Refused = answer {
+        return error(StatusCode::BAD_REQUEST, "invalid_request", unbound);
+    }
+    let Answer::Proof(unsigned) = answer else { return control::not_now(&answer) };
+    match Signer::default().sign(&unsigned) {
+        Some(proof) => token(&access, left, Some(&proof)),
+        None => control::not_now(&Answer::Proof(unsigned)),
+    }
+}
+
+/// A token for `key` and how long it is good, or the driver's other word.
+async fn take(
+    key: TokenKey,
+    min_ttl: Duration,
+    desk: &Desk,
+) -> Result<(AccessToken, Option<Duration>), Answer> {
+    let answer = desk.ask(Call::Token { key, min_ttl }).await;
+    if let Answer::Token(access, left) = answer { Ok((access, left)) } else { Err(answer) }
+}
+
+/// Why there is no token.
+fn no_token(answer: &Answer, for_resource: bool) -> Reply {
+    match answer {
         Answer::SignInNeeded => error(
             StatusCode::SERVICE_UNAVAILABLE,
             "login_required",
@@ -95,20 +152,23 @@ async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {
             "invalid_scope",
             "The issuer gives no token with these scopes.",
         ),
-        other @ (Answer::Status(_)
+        Answer::Token(..)
+        | Answer::Proof(_)
+        | Answer::Status(_)
         | Answer::Done
         | Answer::TryLater(_)
         | Answer::TooLarge
-        | Answer::NotSaved) => control::not_now(&other),
+        | Answer::NotSaved => control::not_now(answer),
     }
 }
 
-fn token(access: &AccessToken, left: Option<Duration>) -> Reply {
+fn token(access: &AccessToken, left: Option<Duration>, proof: Option<&Secret>) -> Reply {
     let body = Token {
         access_token: access.token.expose(),
         token_type: &access.token_type,
         expires_in: left.map(|left| left.as_secs()),
         scope: access.scope.as_ref().map(|scopes| scopes.join(" ")),
+        proof: proof.map(Secret::expose),
     };
     json(StatusCode::OK, &body)
 }

@@ -90,6 +90,7 @@ pub(super) fn not_now(answer: &Answer) -> Reply {
             unavailable("Flash or disk fails; see `signpost status`.", FLASH_FAILED)
         }
         Answer::Token(..)
+        | Answer::Proof(_)
         | Answer::Status(_)
         | Answer::Done
         | Answer::SignInNeeded

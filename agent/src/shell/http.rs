@@ -7,7 +7,8 @@
 mod cause;
 mod trust;
 
-use crate::config::{Compression, Config, Loaded, Proxy};
+use crate::config::{ClientIdentity, Compression, Config, Loaded, Proxy};
+use crate::signing::Signer;
 use reqwest::{
     Client, Method, NoProxy, RequestBuilder, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
@@ -15,6 +16,8 @@ use reqwest::{
 use signpost_core::http::{
     Body, Cause, EXCHANGE_TIMEOUT, MAX_REPLY, Outcome, Peer, Reply, Request,
 };
+use signpost_core::jws::Place;
+use signpost_core::secret::Secret;
 use std::{fmt, future::Future, io::Write, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 use trust::Trust;
@@ -56,6 +59,7 @@ pub struct Http {
     telemetry: Client,
     limits: Limits,
     gzip: bool,
+    signer: Signer,
 }
 
 impl Http {
@@ -69,17 +73,20 @@ impl Http {
         let telemetry_trust = trust.with_telemetry(loaded)?;
         let proxy = Wanted::of("network.proxy", config.network.proxy.as_ref());
         let telemetry_proxy = Wanted::of("telemetry.proxy", config.telemetry.proxy.as_ref());
-        let apart = telemetry_trust.is_some() || telemetry_proxy.is_set();
+        // Who the client is, is the issuer's business alone.
+        let identity = loaded.client_identity()?;
+        let apart = telemetry_trust.is_some() || telemetry_proxy.is_set() || identity.is_some();
         let telemetry = if apart {
             let trust = telemetry_trust.unwrap_or_else(|| trust.clone());
             let proxy = if telemetry_proxy.is_set() { telemetry_proxy } else { proxy.clone() };
-            Some(client(trust, proxy.or_environment(), limits)?)
+            Some(client(trust, None, proxy.or_environment(), limits)?)
         } else {
             None
         };
-        let issuer = client(trust, proxy.or_environment(), limits)?;
+        let issuer = client(trust, identity, proxy.or_environment(), limits)?;
         let telemetry = telemetry.unwrap_or_else(|| issuer.clone());
-        Ok(Self { issuer, telemetry, limits, gzip: is_gzip(config) })
+        let signer = loaded.signer()?;
+        Ok(Self { issuer, telemetry, limits, gzip: is_gzip(config), signer })
     }
 
     /// Carries out one exchange.
@@ -99,6 +106,10 @@ impl Http {
 
     async fn converse(self, request: Request) -> Outcome {
         let peer = request.peer;
+        let Some(request) = signed(&self.signer, request) else {
+            tracing::error!("{}: a key of this device does not sign", name(peer));
+            return Outcome::NotSent(Cause::Unsigned);
+        };
         let request = self.build(request).await;
         let response = match request.send().await {
             Ok(response) => response,
@@ -145,6 +156,22 @@ impl Http {
             }
         }
     }
+}
+
+/// The request with everything in it that it was to be signed with.
+fn signed(signer: &Signer, mut request: Request) -> Option<Request> {
+    for unsigned in std::mem::take(&mut request.unsigned) {
+        let signed = signer.sign(&unsigned)?;
+        match (unsigned.place, &mut request.body) {
+            (Place::Header(name), _) => request.headers.push((name.into(), signed)),
+            (Place::Field(name), Some(Body::Form(form))) => {
+                // A JWS needs no encoding in a form.
+                *form = Secret::new([form.expose(), "&", name, "=", signed.expose()].concat());
+            }
+            (Place::Field(_), Some(Body::Protobuf(_)) | None) => return None,
+        }
+    }
+    Some(request)
 }
 
 async fn receive(mut response: Response) -> Outcome {
@@ -197,10 +224,15 @@ fn is_gzip(config: &Config) -> bool {
     }
 }
 
-fn client(trust: Trust, proxy: Wanted<'_>, limits: Limits) -> Result<Client, HttpError> {
+fn client(
+    trust: Trust,
+    identity: Option<ClientIdentity>,
+    proxy: Wanted<'_>,
+    limits: Limits,
+) -> Result<Client, HttpError> {
     let builder = Client::builder()
         .user_agent(concat!("signpost/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(trust.into_config()?)
+        .tls_backend_preconfigured(trust.into_config(identity)?)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -280,6 +312,8 @@ pub enum HttpError {
         /// The key or environment variable.
         key: String,
     },
+    /// The client's certificate and key do not belong together, or are of a kind that TLS lacks.
+    Identity,
     /// The TLS library refuses its settings: a bug.
     Client(String),
 }
@@ -296,6 +330,10 @@ impl fmt::Display for HttpError {
             Self::Proxy { key } => {
                 write!(f, "{key}: no usable proxy; set one like \"http://proxy.example.com:3128\"")
             }
+            Self::Identity => f.write_str(
+                "issuer.certificate_file: it does not fit issuer.private_key_file; \
+                 name the certificate of that key",
+            ),
             Self::Client(cause) => write!(f, "no HTTP client can be made: {cause}"),
         }
     }

@@ -88,7 +88,13 @@ async fn store(call: Call, memory: OwnedSemaphorePermit, desk: &Arc<Desk>) -> Re
         Ok(Answer::TryLater(after)) => Err(Refusal::Later(after)),
         Ok(Answer::TooLarge) => Err(Refusal::TooLarge),
         Ok(Answer::NotSaved) => Err(Refusal::Later(FLASH_FAILED)),
-        Ok(Answer::Token(..) | Answer::Status(_) | Answer::SignInNeeded | Answer::Refused)
+        Ok(
+            Answer::Token(..)
+            | Answer::Proof(_)
+            | Answer::Status(_)
+            | Answer::SignInNeeded
+            | Answer::Refused,
+        )
         | Err(_) => Err(Refusal::Later(CROWDED)),
     }
 }

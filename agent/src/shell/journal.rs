@@ -153,14 +153,16 @@ fn delivery(note: &Note) {
 }
 
 fn refused(event: &str, what: &str, error: &OAuthError) {
+    let code = error.codes.first().map(|code| format!("AADSTS{code}"));
     warn!(
         SIGNPOST_EVENT = event,
         SIGNPOST_ERROR = error.error,
         SIGNPOST_SUBERROR = error.suberror,
+        SIGNPOST_ERROR_CODE = code,
         SIGNPOST_CORRELATION_ID = error.correlation,
         "{what}: {}{}",
         error.error,
-        InParentheses(&[error.suberror.as_deref(), error.correlation.as_deref()])
+        InParentheses(&[error.suberror.as_deref(), code.as_deref(), error.correlation.as_deref()])
     );
 }
 
@@ -284,6 +286,7 @@ mod tests {
         let error = OAuthError {
             error: "invalid_grant".into(),
             suberror: None,
+            codes: vec![50_196],
             correlation: Some("c-1".into()),
         };
         let lines = heard(LevelFilter::INFO, || {
@@ -294,7 +297,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "what is delivered is no news: {lines:?}");
         assert!(lines[0].contains(r#"SIGNPOST_EVENT="suspended""#), "{lines:?}");
         assert!(lines[0].contains(r#"SIGNPOST_CORRELATION_ID="c-1""#), "{lines:?}");
-        assert!(lines[0].contains("invalid_grant (c-1)"), "{lines:?}");
+        assert!(lines[0].contains("invalid_grant (AADSTS50196, c-1)"), "{lines:?}");
         assert!(lines[1].contains(r#"SIGNPOST_FAULT="E01""#), "{lines:?}");
     }
 

@@ -147,7 +147,7 @@ impl Places<'_> {
             KeySource::Credential(name) => {
                 all.push((Origin::Credential, self.credential(name.as_str())?));
             }
-            KeySource::File(file) => all.push((Origin::File, read(file.path(), true)?)),
+            KeySource::File(file) => all.push((Origin::File, read(file.as_path(), true)?)),
             KeySource::Auto => {
                 let path = self.key_file();
                 let credential = match self.credential(CREDENTIAL) {

@@ -17,6 +17,7 @@ use crate::{
     config::{ConfigError, Loaded, Unowned},
     driver::{Driver, DriverConfig},
     ports::{Answer, Call, CallerId, Complete, Entry, HttpId, Submit},
+    signing,
 };
 use keys::KeyError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -329,6 +330,10 @@ impl Agent {
                 self.exchanges.spawn(async move { (id, exchange.await) });
             }
             Submit::Storage(job) => self.storage.submit(job),
+            Submit::MakeKey => match signing::make_device_key() {
+                Some(key) => self.driver.complete(Complete::Key(key), now()),
+                None => tracing::error!("the system gives no random numbers for a key"),
+            },
             Submit::Runtime(carried) => {
                 if let Err(error) = self.runtime.save(&carried) {
                     tracing::warn!("a restart would lose the code on show: {error}");

@@ -207,7 +207,7 @@ async fn answer(
 ) -> Reply {
     match purpose {
         Purpose::Control => control::answer(&request, desk).await,
-        Purpose::Tokens => broker::answer(&request, rights, desk).await,
+        Purpose::Tokens => broker::answer(request, rights, desk).await,
         Purpose::Intake => intake::answer(request, desk).await,
         Purpose::Metrics => control::answer_metrics(&request, desk).await,
     }

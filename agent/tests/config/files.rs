@@ -218,3 +218,53 @@ fn check_one_line_each(file: &Path, accepted: &mut u32) {
         }
     }
 }
+
+#[test]
+fn the_clients_key_is_read_once_and_a_wrong_one_is_named_with_the_remedy() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&pair).unwrap().pem();
+    let root = Root::new();
+    let key = root.write("key.pem", pair.serialize_pem());
+    let cert = root.write("cert.pem", &certificate);
+    let files = format!(
+        "private_key_file = \"{}\"\ncertificate_file = \"{}\"\n",
+        key.display(),
+        cert.display()
+    );
+    root.write("etc/signpost/signpost.toml", format!("{LEAST}{files}"));
+    let loaded = root.load().unwrap();
+    assert!(loaded.client_identity().unwrap().is_none(), "signing alone shows no certificate");
+    let signer = loaded.signer().unwrap();
+    assert!(!format!("{signer:?} {loaded:?}").contains("PRIVATE"));
+
+    root.write("cert.pem", "");
+    let error = |root: &Root| root.strip(root.load().unwrap().signer().unwrap_err());
+    assert!(
+        error(&root).contains("issuer.certificate_file: holds no certificate"),
+        "{}",
+        error(&root)
+    );
+    root.write("key.pem", "nonsense");
+    root.write("cert.pem", &certificate);
+    let said = "/etc/signpost/signpost.toml:4: issuer.private_key_file: holds no key that can sign";
+    assert!(error(&root).starts_with(said), "{}", error(&root));
+
+    root.write("etc/signpost/signpost.toml", format!("{LEAST}auth = \"mtls\"\n{files}"));
+    let identity = |root: &Root| root.load().unwrap().client_identity();
+    let error = root.strip(identity(&root).err().unwrap());
+    assert!(error.contains("issuer.private_key_file: holds no private key"), "{error}");
+    root.write("key.pem", pair.serialize_pem());
+    assert_eq!(identity(&root).unwrap().unwrap().chain.len(), 1);
+}
+
+#[test]
+fn a_secret_may_be_a_credential_and_the_unit_asks_for_it() {
+    let text = "client_secret_file = \"credential:client.secret\"\n";
+    let root = Root::with(format!("{LEAST}{text}"));
+    let loaded = root.load().unwrap();
+    let unit = config::unit(&loaded.config);
+    assert!(unit.contains("LoadCredentialEncrypted=client.secret\n"), "{unit}");
+    // No systemd here: nothing is passed.
+    let error = root.strip(loaded.issuer().unwrap_err());
+    assert!(error.contains("issuer.client_secret_file: systemd passes no credentials"), "{error}");
+}

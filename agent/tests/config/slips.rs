@@ -238,10 +238,17 @@ fn what_only_shows_when_all_is_together_is_refused_with_advice() {
             "L4: issuer.client_secret_file: missing; issuer.auth = \"secret-post\" needs it",
         ),
         (
-            "auth = \"mtls\"\nprivate_key_file = \"/k\"\ncertificate_file = \"/c\"",
-            "L4: issuer.auth: found \"mtls\": not in this build",
+            "auth = \"mtls\"\nprivate_key_file = \"/k\"",
+            "L4: issuer.certificate_file: missing; issuer.auth = \"mtls\" needs it",
         ),
-        ("dpop = true", "L4: issuer.dpop: found true: not in this build"),
+        (
+            "auth = \"private-key-jwt\"\ncertificate_file = \"/c\"",
+            "L4: issuer.private_key_file: missing; ",
+        ),
+        (
+            "client_secret_file = \"credential:../x\"",
+            "L4: issuer.client_secret_file: found a text of 15 characters (hidden)",
+        ),
         ("[network]\nsystem_roots = false", "L5: network.ca_file: missing; "),
         (
             "[store.tokens]\npath = \"/x\"\n[store.spool]\npath = \"/x\"",
@@ -293,6 +300,16 @@ fn profiles_know_their_vendors_addresses() {
             Some("https://login.microsoftonline.com/acme.example/oauth2/v2.0/token"),
         ),
         (
+            "profile = \"entra\"\ncloud = \"china\"",
+            None,
+            Some("https://login.partner.microsoftonline.cn/organizations/oauth2/v2.0/token"),
+        ),
+        (
+            "profile = \"github\"\nurl = \"https://github.acme.example\"",
+            Some("https://github.acme.example"),
+            Some("https://github.acme.example/login/oauth/access_token"),
+        ),
+        (
             "profile = \"auth0\"\nurl = \"https://acme.eu.auth0.com/\"",
             Some("https://acme.eu.auth0.com"),
             None,
@@ -308,6 +325,18 @@ fn profiles_know_their_vendors_addresses() {
         assert_eq!(issuer.url.as_deref(), url);
         assert_eq!(issuer.explicit.token.as_deref(), token);
     }
+    let scopes = |profile: &str| {
+        let root = Root::with(format!("{LEAST}profile = \"{profile}\"\n"));
+        root.load().unwrap().issuer().unwrap().scopes
+    };
+    assert_eq!(scopes("generic"), ["openid", "offline_access"]);
+    assert!(!scopes("google").contains(&"offline_access".to_owned()), "it would refuse them all");
+    let root = Root::with(format!("{LEAST}profile = \"okta\"\ncloud = \"china\"\n"));
+    assert!(
+        root.warnings().contains("issuer.cloud: profile \"okta\" has none"),
+        "{}",
+        root.warnings()
+    );
     let error = Root::with("[issuer]\nclient_id = \"x\"\nprofile = \"okta\"\n").error();
     assert!(error.contains("signpost.toml:2: issuer.url: missing; "), "{error}");
 }

@@ -30,7 +30,7 @@ fn http() -> Http {
 }
 
 fn get(url: &str) -> Request {
-    Request { peer: Peer::Issuer, url: url.into(), headers: vec![], body: None }
+    Request { peer: Peer::Issuer, url: url.into(), headers: vec![], body: None, unsigned: vec![] }
 }
 
 fn form(url: &str) -> Request {

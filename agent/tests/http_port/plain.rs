@@ -5,9 +5,15 @@ use super::{
     servers::{OK, Server, read_request},
     telemetry, try_http,
 };
-use signpost_core::http::{Cause, MAX_REPLY, Outcome};
+use signpost::signing;
+use signpost_core::http::{Cause, MAX_REPLY, Outcome, Request};
+use signpost_core::jws::Unsigned;
 use signpost_core::secret::Secret;
-use std::{io::Read, time::Duration};
+use signpost_core::time::Wall;
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 #[tokio::test]
@@ -179,4 +185,34 @@ async fn a_reply_that_is_too_large_is_not_read_to_its_end() {
     ]
     .concat();
     assert_eq!(reply(answered_with(most).await).body.len(), MAX_REPLY);
+}
+
+#[tokio::test]
+async fn what_is_to_be_signed_is_signed_and_put_in_and_without_a_key_nothing_is_sent() {
+    let mut server = Server::answering(OK).await;
+    let now = Wall::new(Duration::from_secs(1_800_000_000));
+    let key = signing::make_device_key().unwrap();
+    let proof = Unsigned::proof(key, ("POST", "https://a"), None, None, "j".into(), now);
+    let assertion = Unsigned::assertion("c", "https://a", "j".into(), now);
+    let request = Request { unsigned: vec![proof, assertion.clone()], ..form(&server.url()) };
+
+    let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+    let http = try_http(&format!("private_key_file = \"{}\"\n", file.path().display())).unwrap();
+    assert!(!format!("{http:?} {request:?}").contains("PRIVATE"));
+    reply(http.exchange(request).await);
+    let heard = String::from_utf8(server.heard().await).unwrap();
+    let jws = |text: &str| {
+        text.split(['.', '-', '_']).all(|it| it.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    let header = heard.lines().find_map(|line| line.strip_prefix("dpop: ")).unwrap();
+    assert!(header.matches('.').count() == 2 && jws(header), "{header}");
+    let (_, field) = heard.split_once("rt-secret&client_assertion=").unwrap();
+    assert!(field.matches('.').count() == 2 && jws(field), "{field}");
+
+    let unsigned = Request { unsigned: vec![assertion], ..form(&server.url()) };
+    let outcome = super::http().exchange(unsigned).await;
+    assert_eq!(outcome, Outcome::NotSent(Cause::Unsigned));
+    assert!(server.is_untouched());
 }

@@ -9,8 +9,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
 };
 use signpost::shell::http::{Http, HttpError};
 use signpost_core::http::{Cause, Outcome};
@@ -42,6 +43,11 @@ impl Authority {
 
     /// A server that calls itself `name`, within these years.
     async fn server(&self, name: &str, years: (i32, i32)) -> Server {
+        self.server_for(name, years, false).await
+    }
+
+    /// One that says what certificate its clients show, if `asks` for one.
+    async fn server_for(&self, name: &str, years: (i32, i32), asks: bool) -> Server {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
@@ -51,16 +57,30 @@ impl Authority {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
             .unwrap();
+        let config = if asks {
+            let mut roots = RootCertStore::empty();
+            let pem = std::fs::read(self.file.path()).unwrap();
+            roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots),
+                Arc::new(rustls::crypto::ring::default_provider()),
+            );
+            let verifier = verifier.allow_unauthenticated().build().unwrap();
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
+        };
+        let config = config.with_single_cert(chain, key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Server::doing(move |stream, heard| {
             let acceptor = acceptor.clone();
             async move {
                 if let Ok(mut stream) = acceptor.accept(stream).await {
-                    let _ = heard.send(b"a handshake".to_vec());
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let shown: &[u8] =
+                        if shown.is_some() { b"a certificate" } else { b"a handshake" };
+                    let _ = heard.send(shown.to_vec());
                     answer(&mut stream).await;
                 }
             }
@@ -159,4 +179,33 @@ fn a_file_without_certificates_is_told_by_its_key() {
     }
     let error = try_http("[network]\nca_file = \"/nowhere/ca.pem\"\n").unwrap_err().to_string();
     assert!(error.contains("network.ca_file: there is no file /nowhere/ca.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn the_clients_certificate_is_shown_to_the_issuer_and_to_nobody_else() {
+    let authority = Authority::new();
+    let mut server = authority.server_for("127.0.0.1", GOOD_YEARS, true).await;
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::default().signed_by(&key, &authority.issuer).unwrap();
+    let (mut key_file, mut file) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+    key_file.write_all(key.serialize_pem().as_bytes()).unwrap();
+    file.write_all(certificate.pem().as_bytes()).unwrap();
+    let text = |file: &NamedTempFile| {
+        format!(
+            "auth = \"mtls\"\nprivate_key_file = \"{}\"\ncertificate_file = \"{}\"\n{}system_roots = false\n",
+            key_file.path().display(),
+            file.path().display(),
+            authority.trusted("network"),
+        )
+    };
+    let http = try_http(&text(&file)).unwrap();
+    reply(http.exchange(form(&url(&server))).await);
+    assert_eq!(server.heard().await, b"a certificate");
+    reply(http.exchange(telemetry(&url(&server), b"x")).await);
+    assert_eq!(server.heard().await, b"a handshake");
+
+    let other = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let mut of_another = NamedTempFile::new().unwrap();
+    of_another.write_all(other.pem().as_bytes()).unwrap();
+    assert_eq!(try_http(&text(&of_another)).unwrap_err(), HttpError::Identity);
 }

@@ -300,6 +300,7 @@ async fn sign_out_says_what_is_still_to_come() {
             Call::SignOut => Some(Answer::Done),
             Call::Status { .. } => answer_status(&looks.next().unwrap()),
             Call::Token { .. }
+            | Call::Proof { .. }
             | Call::SignIn
             | Call::Reset
             | Call::TestPanels
@@ -322,6 +323,7 @@ async fn a_reset_is_asked_after_and_says_what_the_device_is_called_now() {
             Call::Reset => Some(Answer::Done),
             Call::Status { .. } => answer_status(&looks.next().unwrap()),
             Call::Token { .. }
+            | Call::Proof { .. }
             | Call::SignIn
             | Call::SignOut
             | Call::TestPanels
@@ -348,9 +350,12 @@ async fn a_test_of_panels_asks_the_agent_to_draw_and_then_what_failed() {
     let stage = Stage::set(move |call| match call {
         Call::TestPanels => Some(Answer::Done),
         Call::Status { .. } => answer_status(&shown),
-        Call::Token { .. } | Call::SignIn | Call::SignOut | Call::Reset | Call::Accept { .. } => {
-            None
-        }
+        Call::Token { .. }
+        | Call::Proof { .. }
+        | Call::SignIn
+        | Call::SignOut
+        | Call::Reset
+        | Call::Accept { .. } => None,
     });
     let told = run(&stage.folder, &["check", "--panels", "--json"]).await;
     assert_eq!(stage.calls()[0], "TestPanels");

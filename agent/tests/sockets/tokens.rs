@@ -11,9 +11,13 @@ use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use signpost::ports::{Answer, Call};
 use signpost::shell::sockets::Limits;
-use signpost_core::session::TokenKey;
+use signpost::signing;
+use signpost_core::jws::Unsigned;
+use signpost_core::secret::Secret;
+use signpost_core::session::{AccessToken, Generation, TokenKey};
+use signpost_core::time::Wall;
 
-use crate::stage::{Folder, Reply, Stage, answer_status, get, parse, status};
+use crate::stage::{Folder, Reply, Stage, answer_status, get, parse, post, status};
 
 #[tokio::test]
 async fn who_may_have_tokens_sees_no_code() {
@@ -141,4 +145,64 @@ async fn rules_decide_by_user_and_group_who_may_have_which_token() {
     let expected =
         [narrowed("\"read\""), narrowed("\"write\""), "Status { private: false }".to_owned()];
     assert_eq!(stage.calls(), expected, "nothing else got to the driver");
+}
+
+fn access(token_type: &str) -> Answer {
+    let access = AccessToken {
+        token: Secret::new("at-1"),
+        token_type: token_type.into(),
+        expires: None,
+        scope: None,
+        generation: Generation::default(),
+    };
+    Answer::Token(access, Some(Duration::from_secs(60)))
+}
+
+fn proof_request(body: &str) -> String {
+    String::from_utf8(post("/v1/proof", "content-type: application/json\r\n", body.as_bytes()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_proof_comes_with_the_token_that_it_is_for() {
+    let key = signing::make_device_key().unwrap();
+    let stage = Stage::set(move |call| match call {
+        Call::Token { .. } => Some(access("DPoP")),
+        Call::Proof { method, url, nonce, access } => {
+            let now = Wall::new(Duration::from_secs(1_800_000_000));
+            let (request, jti) = ((method.as_str(), url.as_str()), "j".to_owned());
+            let (key, access) = (key.clone(), Some(access));
+            let proof = Unsigned::proof(key, request, access, nonce.as_deref(), jti, now);
+            Some(Answer::Proof(Box::new(proof)))
+        }
+        Call::Status { .. }
+        | Call::SignIn
+        | Call::SignOut
+        | Call::Reset
+        | Call::TestPanels
+        | Call::Accept { .. } => None,
+    });
+    let body = r#"{"htm":"GET","htu":"https://api.example/x","nonce":"n-1"}"#;
+    let reply = stage.tokens(&proof_request(body)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let reply = reply.json();
+    assert_eq!((&reply["access_token"], &reply["token_type"]), (&"at-1".into(), &"DPoP".into()));
+    assert_eq!(reply["proof"].as_str().unwrap().split('.').count(), 3);
+}
+
+#[tokio::test]
+async fn where_tokens_are_not_bound_there_is_no_proof() {
+    let mut answers = vec![access("Bearer"), access("DPoP"), Answer::Refused, Answer::SignInNeeded];
+    answers.reverse();
+    let stage = Stage::set(move |_| answers.pop());
+    let body = r#"{"htm":"GET","htu":"https://api.example/x"}"#;
+    for (status, error) in
+        [(400, "invalid_request"), (400, "invalid_request"), (503, "login_required")]
+    {
+        let reply = stage.tokens(&proof_request(body)).await;
+        assert_eq!((reply.status, &reply.json()["error"]), (status, &error.into()));
+    }
+    assert_eq!(stage.tokens(&proof_request("{}")).await.status, 400);
+    assert_eq!(stage.tokens(&proof_request(&"x".repeat(9_000))).await.status, 400);
+    assert_eq!(stage.tokens(&get("/v1/proof")).await.status, 405);
 }

@@ -4,6 +4,7 @@
 use super::{
     clock::truth,
     issuer::{Issuer, Person},
+    proofs::{self, Proofs},
 };
 use signpost_core::{
     http::{Body, Reply, Request},
@@ -80,12 +81,19 @@ pub struct Backend {
     pub unauthorized: u64,
     /// How many devices said that their sign-in ends.
     pub endings: usize,
+    pub(super) proofs: Proofs,
     keys: BTreeMap<String, Vec<u32>>,
 }
 
 impl Backend {
-    pub(super) const fn new() -> Self {
-        Self { mood: Mood::Well, unauthorized: 0, endings: 0, keys: BTreeMap::new() }
+    pub(super) fn new() -> Self {
+        Self {
+            mood: Mood::Well,
+            unauthorized: 0,
+            endings: 0,
+            proofs: Proofs::default(),
+            keys: BTreeMap::new(),
+        }
     }
 
     /// Answers one request that arrived at `at`.
@@ -104,6 +112,12 @@ impl Backend {
             access.map(|access| (issuer.families[access.family].person, access.family));
         if let Mood::Busy(status, seconds, as_date) = self.mood {
             arrived.reply = busy(status, seconds, as_date, at);
+            return arrived;
+        }
+        if let (true, Some(token)) = (issuer.policy.dpop, bearer(request))
+            && let Err(why) = self.proofs.check(BACKEND, request, Some(token), at)
+        {
+            arrived.reply = proofs::challenge(&why, BACKEND, at);
             return arrived;
         }
         let honoured = access.is_some_and(|access| issuer.honours(access, at));
@@ -234,7 +248,8 @@ fn positions(body: &[u8], mark: &'static [u8]) -> impl Iterator<Item = usize> {
 }
 
 pub(super) fn bearer(request: &Request) -> Option<&str> {
-    header(request, "authorization")?.strip_prefix("Bearer ")
+    let value = header(request, "authorization")?;
+    value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("DPoP "))
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

@@ -2,7 +2,10 @@
 //! authorization (RFC 8628), refresh with rotation and reuse detection (RFC 9700), revocation
 //! (RFC 7009). It is always well; whatever goes wrong between it and the device is the network's.
 
-use super::clock::truth;
+use super::{
+    clock::truth,
+    proofs::{self, Proofs},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fastrand::Rng;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -79,6 +82,8 @@ pub struct Policy {
     pub revocation: bool,
     /// Whether a refresh brings claims that a resource server asks for.
     pub claims_by_refresh: bool,
+    /// Whether tokens are bound to the device's key, with nonces, here and at the backend.
+    pub dpop: bool,
 }
 
 impl Default for Policy {
@@ -94,6 +99,7 @@ impl Default for Policy {
             id_token: true,
             revocation: true,
             claims_by_refresh: true,
+            dpop: false,
         }
     }
 }
@@ -111,6 +117,8 @@ pub struct Family {
     pub ends: Option<Duration>,
     /// The sign-in was as strong as somebody wanted.
     pub strong: bool,
+    /// The key that its tokens are bound to, if they are.
+    pub key: Option<String>,
 }
 
 /// What the issuer knows of an access token.
@@ -154,6 +162,7 @@ pub struct Issuer {
     pub families: Vec<Family>,
     /// Accounts that are disabled for now.
     pub disabled: Vec<Person>,
+    pub(super) proofs: Proofs,
     codes: BTreeMap<String, Code>,
     /// By the number that each token carries: their texts are alike for long.
     refresh: BTreeMap<u64, (String, (usize, u32))>,
@@ -182,6 +191,7 @@ impl Issuer {
             policy,
             families: Vec::new(),
             disabled: Vec::new(),
+            proofs: Proofs::default(),
             codes: BTreeMap::new(),
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
@@ -207,19 +217,43 @@ impl Issuer {
                 let strong = ["claims", "acr_values", "max_age"].iter().any(|n| field(n).is_some());
                 self.authorize_device(strong, at)
             }
-            Some("/token") => match field("grant_type").as_deref() {
-                Some("refresh_token") => {
-                    let token = field("refresh_token").unwrap_or_default();
-                    let with_claims = field("claims").is_some();
-                    self.refresh(&token, field("resource").as_deref(), with_claims, at)
-                }
-                Some("urn:ietf:params:oauth:grant-type:device_code") => {
-                    self.poll(&field("device_code").unwrap_or_default(), at)
-                }
-                Some(_) | None => error(400, "unsupported_grant_type"),
-            },
+            Some("/token") => self.token(request, at),
             Some("/revoke") => self.revoke(&field("token").unwrap_or_default()),
             Some(_) | None => reply(404, "{}"),
+        }
+    }
+
+    fn token(&mut self, request: &Request, at: Duration) -> Reply {
+        let field = |name: &str| field(request, name);
+        let key = match self.policy.dpop {
+            false => None,
+            true => match self.proofs.check(ISSUER, request, None, at) {
+                Ok(key) => Some(key),
+                Err(why) => {
+                    // The trap: some servers have consumed the token before they ask for a nonce.
+                    let token = field("refresh_token").unwrap_or_default();
+                    if let Some((family, rank)) = self.refresh_token(&token) {
+                        self.families[family].newest = rank + 1;
+                    }
+                    return proofs::refusal(&why, ISSUER, at);
+                }
+            },
+        };
+        match field("grant_type").as_deref() {
+            Some("refresh_token") => {
+                let token = field("refresh_token").unwrap_or_default();
+                let bound =
+                    self.refresh_token(&token).map(|(family, _)| &self.families[family].key);
+                if bound.is_some_and(|bound| *bound != key) {
+                    return error(400, "invalid_grant");
+                }
+                let with_claims = field("claims").is_some();
+                self.refresh(&token, field("resource").as_deref(), with_claims, at)
+            }
+            Some("urn:ietf:params:oauth:grant-type:device_code") => {
+                self.poll(&field("device_code").unwrap_or_default(), key, at)
+            }
+            Some(_) | None => error(400, "unsupported_grant_type"),
         }
     }
 
@@ -297,7 +331,7 @@ impl Issuer {
         reply(200, &body)
     }
 
-    fn poll(&mut self, device_code: &str, at: Duration) -> Reply {
+    fn poll(&mut self, device_code: &str, key: Option<String>, at: Duration) -> Reply {
         let whim = self.rng.u32(0..1_000) < self.policy.slow_downs;
         let Some(code) = self.codes.get_mut(device_code) else {
             return error(400, "invalid_grant");
@@ -325,7 +359,7 @@ impl Issuer {
                 let strong = code.strong;
                 code.decision = Decision::Over;
                 let ends = self.policy.grant_lifetime.map(|lifetime| at + lifetime);
-                self.families.push(Family { person, alive: true, newest: 0, ends, strong });
+                self.families.push(Family { person, alive: true, newest: 0, ends, strong, key });
                 let family = self.families.len() - 1;
                 let token = self.new_refresh_token(family);
                 self.grant(family, Some(&token), false, at)
@@ -386,13 +420,14 @@ impl Issuer {
         at: Duration,
     ) -> Reply {
         let Family { person, newest, ends, strong, .. } = self.families[family];
+        let token_type = if self.policy.dpop { "DPoP" } else { "Bearer" };
         let token = self.secret("a");
         let expires = at + self.policy.access_lifetime;
         let strong = strong || with_claims;
         let access = Access { family, rank: newest, expires, strong };
         self.access.insert(self.made, (token.clone(), access));
         let mut body = format!(
-            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{}"#,
+            r#"{{"access_token":"{token}","token_type":"{token_type}","expires_in":{}"#,
             self.policy.access_lifetime.as_secs()
         );
         if let Some(token) = refresh_token {

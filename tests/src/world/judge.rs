@@ -33,12 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The most requests of a kind in an hour that are no storm. Polls follow the interval; whatever
 /// else is tried again starts at seconds and ends at minutes, and starts anew after a restart.
-const STORM: [(Kind, usize); 8] = [
+const STORM: [(Kind, usize); 9] = [
     (Kind::Discovery, 150),
     (Kind::Keys, 90),
     (Kind::Code, 150),
     (Kind::Poll, 3_600),
     (Kind::Refresh, 90),
+    (Kind::Nonce, 90),
     (Kind::Revocation, 90),
     (Kind::Telemetry, 500),
     (Kind::Strange, 0),
@@ -49,7 +50,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// One broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Its number in design.md, section 5; 0 for a device that is stuck.
+    /// Its number in design.md, section 5; 0 for a device that is stuck, or breaks RFC 9449.
     pub invariant: u8,
     /// When.
     pub at: Duration,
@@ -348,7 +349,7 @@ impl Judge {
                 }
             }
             Kind::Strange => self.verdicts.broken(7, format!("a request to {}", request.url)),
-            Kind::Discovery | Kind::Keys | Kind::Code | Kind::Revocation => {}
+            Kind::Discovery | Kind::Keys | Kind::Code | Kind::Nonce | Kind::Revocation => {}
         }
     }
 
@@ -418,6 +419,7 @@ impl Judge {
             Kind::Refresh
             | Kind::Discovery
             | Kind::Keys
+            | Kind::Nonce
             | Kind::Revocation
             | Kind::Telemetry
             | Kind::Strange => None,
@@ -447,7 +449,12 @@ impl Judge {
             Kind::Refresh => {
                 self.refusal_heard |= text("error") == Some("invalid_grant");
             }
-            Kind::Discovery | Kind::Keys | Kind::Revocation | Kind::Telemetry | Kind::Strange => {}
+            Kind::Discovery
+            | Kind::Keys
+            | Kind::Nonce
+            | Kind::Revocation
+            | Kind::Telemetry
+            | Kind::Strange => {}
         }
     }
 
@@ -460,7 +467,10 @@ impl Judge {
         if error == Some("slow_down") {
             poll.interval += Duration::from_secs(5);
         }
-        poll.not_before = self.verdicts.now + poll.interval;
+        // That poll was refused before anything was looked at: RFC 9449 has it made again.
+        let again = error == Some("use_dpop_nonce");
+        let wait = if again { Duration::ZERO } else { poll.interval };
+        poll.not_before = self.verdicts.now + wait;
     }
 
     fn prolong_poll(&mut self, request: &Request, wait: Duration) {

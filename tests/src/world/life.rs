@@ -206,6 +206,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         // Where nobody is named, nobody can take over and nobody can come back.
         id_token: true,
         revocation: rng.u8(0..5) > 0,
+        dpop: rng.u8(0..4) == 0,
     };
     let manners = Manners {
         approves_after: 10..900,

@@ -22,6 +22,8 @@ pub enum Kind {
     Poll,
     /// A new access token.
     Refresh,
+    /// The issuer's newest nonce, with no token at stake.
+    Nonce,
     /// The end of a token.
     Revocation,
     /// Records.
@@ -35,6 +37,8 @@ impl Kind {
     pub(super) fn of(request: &Request) -> Self {
         let is_refresh =
             || issuer::field(request, "grant_type").is_some_and(|grant| grant == "refresh_token");
+        let is_nobodys =
+            || issuer::field(request, "refresh_token").is_some_and(|token| token == "none");
         let path = request.url.strip_prefix(ISSUER);
         match (request.peer, path) {
             (Peer::Telemetry, _) if request.url.starts_with(BACKEND) => Self::Telemetry,
@@ -42,6 +46,7 @@ impl Kind {
             (Peer::Issuer, Some("/.well-known/oauth-authorization-server")) => Self::Discovery,
             (Peer::Issuer, Some("/keys")) => Self::Keys,
             (Peer::Issuer, Some("/device")) => Self::Code,
+            (Peer::Issuer, Some("/token")) if is_refresh() && is_nobodys() => Self::Nonce,
             (Peer::Issuer, Some("/token")) if is_refresh() => Self::Refresh,
             (Peer::Issuer, Some("/token")) => Self::Poll,
             (Peer::Issuer, Some("/revoke")) => Self::Revocation,
@@ -163,6 +168,7 @@ impl Network {
             | Kind::Code
             | Kind::Poll
             | Kind::Refresh
+            | Kind::Nonce
             | Kind::Revocation => self.issuer_unwell,
             Kind::Strange => 0,
         };

@@ -139,9 +139,11 @@ impl Saboteur {
             }
             Submit::Screen(screen) => self.screen(way, screen),
             Submit::Answer(_, Answer::Token(..)) if way == Sabotage::Deaf => Fake::Nothing,
-            Submit::Storage(_) | Submit::Runtime(_) | Submit::Journal(_) | Submit::Answer(..) => {
-                Fake::Pass(submit, Vec::new())
-            }
+            Submit::Storage(_)
+            | Submit::MakeKey
+            | Submit::Runtime(_)
+            | Submit::Journal(_)
+            | Submit::Answer(..) => Fake::Pass(submit, Vec::new()),
         }
     }
 
@@ -195,7 +197,7 @@ impl Saboteur {
         let mut also = Vec::new();
         if let (Sabotage::JournalCode, Screen::SignIn(sign_in)) = (way, &screen) {
             let error = sign_in.user_code.clone();
-            let error = OAuthError { error, suberror: None, correlation: None };
+            let error = OAuthError { error, suberror: None, codes: vec![], correlation: None };
             also.push(Submit::Journal(Entry::Session(Event::Refused { error })));
         }
         Fake::Pass(Submit::Screen(screen), also)

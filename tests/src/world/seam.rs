@@ -4,6 +4,7 @@
 use super::{
     Event, Moment, RECORD_EVERY, SPINNING, World,
     backend::{bearer, record},
+    issuer::SECRET_MARK,
     network::{Kind, Passage},
     people::{Act, Asked},
     sabotage::Fake,
@@ -13,7 +14,9 @@ use signpost::ports::{
 };
 use signpost_core::{
     http::{Cause, Reply, Request},
+    jws::DeviceKey,
     otlp::Signal,
+    secret::Secret,
 };
 use signpost_hal::panel::Press;
 use std::time::Duration;
@@ -146,6 +149,10 @@ impl World {
             Submit::Storage(job) => {
                 self.judge.job(&job, &self.issuer);
                 self.device.submit(job);
+            }
+            Submit::MakeKey => {
+                let key = DeviceKey(Secret::new(format!("{SECRET_MARK}k-{:x}", self.rng.u64(..))));
+                self.complete(Complete::Key(key));
             }
             Submit::Runtime(carried) => self.device.runtime = *carried,
             Submit::Screen(screen) => {
@@ -328,6 +335,7 @@ fn exchange_half(number: u64, exchanges: &std::collections::BTreeMap<u64, Exchan
 const fn answer_name(answer: &Answer) -> &'static str {
     match answer {
         Answer::Token(..) => "a token",
+        Answer::Proof(_) => "a proof",
         Answer::Status(_) => "a status",
         Answer::Done => "done",
         Answer::SignInNeeded => "sign-in needed",

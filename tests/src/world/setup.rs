@@ -6,6 +6,7 @@ use signpost_core::{
     delivery::DeliveryConfig,
     issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
     owner::OwnerRule,
+    profile::GENERIC,
     session::{SessionConfig, TokenKey},
 };
 use signpost_hal::screen::{Start, Support};
@@ -63,10 +64,13 @@ impl Setup {
 
 pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
     let issuer = IssuerConfig {
+        profile: &GENERIC,
+        code_lifetime: None,
         url: Some(ISSUER.into()),
         explicit: ExplicitEndpoints::default(),
         client_id: CLIENT.into(),
         client_auth: ClientAuth::None,
+        dpop: setup.policy.dpop,
         scopes: ["openid", "offline_access", "telemetry.write"].map(Into::into).into(),
         resource: None,
         audience: None,

@@ -352,3 +352,34 @@ fn a_backend_that_asks_for_more_is_passed_on_and_the_batch_waits_for_another_tok
     rig.delivery.handle_outcome(&status(200), rig.now);
     assert_eq!(rig.delivery.held(), None);
 }
+
+#[test]
+fn a_bound_token_is_sent_as_such_and_a_wanted_nonce_is_no_refusal() {
+    let mut rig = Rig::new();
+    let TokenAnswer::Ready(mut bound) = access(1) else { panic!() };
+    bound.token_type = "dpop".into();
+    rig.token = TokenAnswer::Ready(bound);
+    let request = rig.send(0, 0);
+    assert_eq!(header(&request, "authorization"), "DPoP at");
+    let challenge = |error: &str| {
+        let headers = vec![
+            ("www-authenticate".to_string(), format!("DPoP error=\"{error}\", algs=\"ES256\"")),
+            ("dpop-nonce".to_string(), "n-1".to_string()),
+        ];
+        Outcome::Reply(Reply { status: 401, headers, body: vec![] })
+    };
+    rig.delivery.handle_outcome(&challenge("use_dpop_nonce"), rig.now);
+    let again = rig.sent();
+    assert_eq!(header(&again, "idempotency-key"), header(&request, "idempotency-key"));
+    assert!(!rig.delivery.faults().has(Fault::BackendUnauthorized));
+    rig.delivery.handle_outcome(&challenge("use_dpop_nonce"), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Rejected(..))), "a backend that is never content");
+    rig.pass(3_600);
+    rig.sent();
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Settle { dropped: None, .. })));
+    rig.delivery.handle_settled(true, rig.now);
+    rig.send(1, 1);
+    rig.delivery.handle_outcome(&challenge("invalid_token"), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Rejected(..))));
+}

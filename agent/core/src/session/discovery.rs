@@ -60,7 +60,10 @@ impl Session {
         let [appended, inserted] = discovery_urls(issuer);
         let url = if self.discovery.address == 0 { appended } else { inserted };
         let headers = Vec::from([("accept".into(), Secret::new("application/json"))]);
-        self.send(Activity::Discovery, Request { peer: Peer::Issuer, url, headers, body: None });
+        self.send(
+            Activity::Discovery,
+            Request { peer: Peer::Issuer, url, headers, body: None, unsigned: Vec::new() },
+        );
     }
 
     pub(super) fn discovery_heard(&mut self, outcome: &Outcome) {

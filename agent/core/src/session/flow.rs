@@ -51,6 +51,12 @@ impl Flow {
         self.polling = true;
     }
 
+    /// The poll was refused before anything was looked at, and is made again.
+    pub(super) fn repeat(&mut self, now: Boot) {
+        self.polling = false;
+        self.pending.next_poll = now;
+    }
+
     /// Whether the code is over. A poll that is under way is heard first: it may bring the grant.
     pub(super) fn is_over(&self, now: Boot) -> bool {
         !self.polling && now >= self.pending.expires

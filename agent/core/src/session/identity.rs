@@ -118,7 +118,10 @@ impl Session {
         let due = self.keys_wake().is_some_and(|at| at <= self.now.boot);
         let Some(url) = endpoints.jwks.clone().filter(|_| due) else { return };
         let headers = Vec::from([("accept".into(), Secret::new("application/json"))]);
-        self.send(Activity::Keys, Request { peer: Peer::Issuer, url, headers, body: None });
+        self.send(
+            Activity::Keys,
+            Request { peer: Peer::Issuer, url, headers, body: None, unsigned: Vec::new() },
+        );
     }
 
     /// Trouble with the keys is no fault: polls and refreshes say how the issuer is.

@@ -219,7 +219,9 @@ impl Session {
     pub(super) fn code_heard(&mut self, outcome: &Outcome) {
         let Pairing::Asking(asking) = &mut self.pairing else { return };
         match DeviceAuthorization::read(outcome) {
-            Ok(code) => {
+            Ok(mut code) => {
+                let most = self.config.issuer.code_lifetime.unwrap_or(code.expires_in);
+                code.expires_in = code.expires_in.min(most);
                 let flow = Flow::begin(code, asking.renewals, self.now.boot);
                 self.pairing = Pairing::Showing(flow);
                 self.issuer_answered();
@@ -262,6 +264,12 @@ impl Session {
                 self.raise_fault(Fault::ClientRefused);
                 self.end_pairing(Ending::Refused);
             }
+        }
+    }
+
+    pub(super) fn poll_again(&mut self) {
+        if let Pairing::Showing(flow) = &mut self.pairing {
+            flow.repeat(self.now.boot);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the session keeps: on flash over power cuts, and in the runtime folder over restarts.
 
 use crate::{
+    jws::DeviceKey,
     owner::{Account, OwnerId},
     secret::Secret,
     time::{Boot, Wall},
@@ -20,6 +21,8 @@ pub struct SessionRecord {
     pub forgetting: Vec<OwnerId>,
     /// A reset is under way: everything but `revocations` is to be wiped.
     pub wiping: bool,
+    /// What tokens are bound to (RFC 9449); destroyed at sign-out.
+    pub device_key: Option<DeviceKey>,
     /// The latest usable date that was seen: a floor for the clock at the next start.
     pub seen: Option<Wall>,
 }

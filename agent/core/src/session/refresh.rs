@@ -9,6 +9,7 @@ use crate::{
     fault::Fault,
     http::Outcome,
     issuer::Endpoints,
+    profile::UsedToken,
     time::Boot,
     wire::{OAuthError, RefreshAnswer, TokenReply, Trouble},
 };
@@ -21,6 +22,9 @@ const DAILY: Duration = Duration::from_secs(86_400);
 /// After a restart a suspended grant is not tried at once: boards that restart all the time must
 /// not use the daily tries up.
 const AFTER_RESTART: Duration = Duration::from_secs(3_600);
+
+/// How long an issuer is left alone that says that it is asked too often.
+const UNWANTED: Duration = Duration::from_secs(3_600);
 
 /// For so many days (design invariant 2).
 const MAX_TRIES: u8 = 30;
@@ -40,6 +44,8 @@ pub(super) struct Refresh {
     refused: Vec<(TokenKey, Boot)>,
     /// An answer was lost since the last success: it may have held a new refresh token.
     lost: bool,
+    /// The token before the current one is being tried.
+    on_previous: bool,
     /// Whether the last attempt failed.
     failing: bool,
     /// When the last one succeeded.
@@ -74,6 +80,7 @@ impl Refresh {
             backoff: Backoff::new(Duration::from_secs(5), Duration::from_secs(300)),
             refused: Vec::new(),
             lost: grant.is_some_and(|grant| grant.intent),
+            on_previous: false,
             failing: false,
             succeeded: None,
         };
@@ -112,6 +119,7 @@ impl Refresh {
         self.not_before = Boot::default();
         self.backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
         self.lost = false;
+        self.on_previous = false;
         self.failing = false;
         self.succeeded = None;
     }
@@ -194,7 +202,8 @@ impl Session {
         };
         // Where the issuer replaces the token at each use, a cut between its answer and our write
         // must be told from a refusal: the intent says that the token may be spent.
-        let needs_intent = grant.rotates != Some(false) && !grant.intent;
+        let may_be_spent = self.config.issuer.profile.used == UsedToken::MayEndAll;
+        let needs_intent = may_be_spent && grant.rotates != Some(false) && !grant.intent;
         grant.intent |= needs_intent;
         let intent = needs_intent.then(|| self.saver.touch());
         self.refresh.current = Some(Step { key, intent, sent: false, with_claims: false });
@@ -207,11 +216,16 @@ impl Session {
             self.refresh.current = None;
             return;
         };
+        let token = token.clone();
         if step.sent || !settled {
             return;
         }
+        if self.must_look_for_nonce(endpoints) {
+            return self.look_for_nonce(endpoints);
+        }
+        let Some(step) = &mut self.refresh.current else { return };
         step.sent = true;
-        let (token, key) = (token.clone(), step.key.clone());
+        let key = step.key.clone();
         let claims = self.claims_for(&key);
         if let Some(step) = &mut self.refresh.current {
             step.with_claims = claims.is_some();
@@ -234,19 +248,24 @@ impl Session {
 
     pub(super) fn refresh_heard(&mut self, outcome: &Outcome) {
         let Some(step) = self.refresh.current.take() else { return };
-        let answer = RefreshAnswer::read(outcome);
+        let answer = RefreshAnswer::read(outcome, self.config.issuer.profile);
         if step.with_claims {
             match &answer {
                 RefreshAnswer::Granted(_) => self.claims_were_asked_for(true),
-                RefreshAnswer::Suspended(_) | RefreshAnswer::Refused(_) => {
-                    return self.claims_refused(step.key);
-                }
-                RefreshAnswer::Trouble(_) => {}
+                RefreshAnswer::Suspended(_)
+                | RefreshAnswer::Final(_)
+                | RefreshAnswer::Refused(_) => return self.claims_refused(step.key),
+                RefreshAnswer::Later(_) | RefreshAnswer::Trouble(_) => {}
             }
         }
         match answer {
             RefreshAnswer::Granted(reply) => self.refreshed(step.key, &reply),
-            RefreshAnswer::Suspended(error) => self.suspend(error),
+            RefreshAnswer::Suspended(_) | RefreshAnswer::Final(_) if self.turns_to_previous() => {
+                self.refresh.want(&step.key);
+            }
+            RefreshAnswer::Suspended(error) => self.suspend(error, false),
+            RefreshAnswer::Final(error) => self.suspend(error, true),
+            RefreshAnswer::Later(error) => self.refresh_unwanted(step.key, error),
             RefreshAnswer::Refused(error) => self.refresh_refused(step.key, error),
             RefreshAnswer::Trouble(trouble) => self.refresh_troubled(step.key, &trouble),
         }
@@ -259,15 +278,19 @@ impl Session {
         self.refresh.not_before = Boot::default();
         self.refresh.failing = false;
         self.refresh.lost = false;
+        self.refresh.on_previous = false;
         self.refresh.succeeded = Some(self.now.boot);
         let wall = self.gate.usable(self.now);
+        let profile = self.config.issuer.profile;
         let Some(grant) = &mut self.record.grant else { return };
         let before = grant.clone();
         let Credential::Refresh(current) = &mut grant.credential else { return };
         let new = reply.refresh_token.clone().filter(|new| new != current);
         let rotated = new.is_some();
         if let Some(new) = new {
-            grant.previous = Some(core::mem::replace(current, new));
+            let old = core::mem::replace(current, new);
+            // Where using it again might end the whole grant there is no use in keeping it.
+            grant.previous = (profile.used == UsedToken::WorksOn).then_some(old);
         }
         // Once seen to rotate, always treated so: a server may rotate at some uses only.
         grant.rotates = Some(rotated || grant.rotates == Some(true));
@@ -287,7 +310,20 @@ impl Session {
         self.event(Event::Refreshed { rotated });
     }
 
-    fn suspend(&mut self, error: OAuthError) {
+    /// Where used tokens work on, the one before the current one may be honoured still, once.
+    fn turns_to_previous(&mut self) -> bool {
+        let Some(grant) = &mut self.record.grant else { return false };
+        let Credential::Refresh(current) = &mut grant.credential else { return false };
+        let works_on = self.config.issuer.profile.used == UsedToken::WorksOn;
+        let Some(previous) = grant.previous.as_mut().filter(|_| works_on) else { return false };
+        // Also on the way back: the newer one is what daily tries are made with.
+        core::mem::swap(current, previous);
+        self.refresh.on_previous = !self.refresh.on_previous;
+        self.refresh.on_previous
+    }
+
+    /// `is_final`: no later try can bring it back.
+    fn suspend(&mut self, error: OAuthError, is_final: bool) {
         self.issuer_answered();
         self.refresh.wanted.clear();
         self.refresh.failing = true;
@@ -298,7 +334,10 @@ impl Session {
         let first = grant.suspension.is_none();
         let fresh = Suspension { since: wall, after_loss: self.refresh.lost, tries: 0 };
         let mut suspension = grant.suspension.unwrap_or(fresh);
-        suspension.tries += u8::from(!first);
+        suspension.tries = match is_final {
+            true => MAX_TRIES,
+            false => suspension.tries.saturating_add(u8::from(!first)),
+        };
         grant.suspension = Some(suspension);
         grant.intent = false;
         self.saver.touch();
@@ -335,11 +374,34 @@ impl Session {
         self.refresh.failing = false;
     }
 
+    /// The issuer has had enough of this device for a while; its grant is good.
+    fn refresh_unwanted(&mut self, key: TokenKey, error: OAuthError) {
+        self.issuer_answered();
+        self.event(Event::Refused { error });
+        self.raise_fault(Fault::IssuerUnwell);
+        self.refresh_later(key, UNWANTED);
+    }
+
     fn refresh_troubled(&mut self, key: TokenKey, trouble: &Trouble) {
         self.issuer_trouble(trouble);
         // A reply that is no answer may have lost one, too: whatever it was, it was not NotSent.
         self.refresh.lost |= matches!(trouble, Trouble::Lost(_));
         self.refresh_later(key, trouble.retry_after().unwrap_or_default());
+    }
+
+    /// The request was refused before anything was looked at, and is made again.
+    pub(super) fn refresh_again(&mut self) {
+        if let Some(step) = &mut self.refresh.current {
+            step.sent = false;
+        }
+    }
+
+    /// Something in preparation of the refresh went wrong; no token was sent.
+    pub(super) fn refresh_delayed(&mut self, trouble: &Trouble) {
+        self.issuer_trouble(trouble);
+        if let Some(step) = self.refresh.current.take() {
+            self.refresh_later(step.key, trouble.retry_after().unwrap_or_default());
+        }
     }
 
     fn refresh_later(&mut self, key: TokenKey, at_least: Duration) {

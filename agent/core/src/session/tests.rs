@@ -3,11 +3,16 @@
 mod ending;
 mod identity;
 mod owner;
+mod proofs;
 mod quiet;
 mod step_up;
+mod vendors;
 
 use super::*;
-use crate::{http::Reply, issuer::ExplicitEndpoints, owner::Demand, wire::scope_list};
+use crate::{
+    http::Reply, issuer::ExplicitEndpoints, jws::DeviceKey, owner::Demand, profile::GENERIC,
+    wire::scope_list,
+};
 use alloc::{
     format,
     string::{String, ToString},
@@ -31,6 +36,12 @@ struct Rig {
     stored: SessionRecord,
     carried: Carried,
     autosave: bool,
+    /// How many keys were asked for and made.
+    keys: u8,
+}
+
+fn key(number: u8) -> DeviceKey {
+    DeviceKey(Secret::new(number.to_string()))
 }
 
 fn at(seconds: u64) -> Now {
@@ -41,6 +52,8 @@ fn at(seconds: u64) -> Now {
 fn config() -> SessionConfig {
     SessionConfig {
         issuer: IssuerConfig {
+            profile: &GENERIC,
+            code_lifetime: None,
             url: Some("https://idp.example".into()),
             explicit: ExplicitEndpoints {
                 device_authorization: Some("https://idp.example/code".into()),
@@ -50,6 +63,7 @@ fn config() -> SessionConfig {
             },
             client_id: "signpost".into(),
             client_auth: ClientAuth::None,
+            dpop: false,
             scopes: vec!["openid".into(), "offline_access".into()],
             resource: None,
             audience: None,
@@ -102,10 +116,20 @@ impl Rig {
     }
 
     fn at(config: SessionConfig, stored: Stored, now: Now) -> Self {
+        let mut rig = Self::undrained(config, stored, now);
+        rig.drain();
+        rig
+    }
+
+    /// Nothing that it wants is done yet.
+    fn idle(config: SessionConfig) -> Self {
+        Self::undrained(config, Stored::default(), at(0))
+    }
+
+    fn undrained(config: SessionConfig, stored: Stored, now: Now) -> Self {
         let (record, carried) = (stored.record.clone(), stored.carried.clone());
-        let session = Session::new(config, stored, 7, now);
-        let mut rig = Self {
-            session,
+        Self {
+            session: Session::new(config, stored, 7, now),
             now,
             sent: vec![],
             writes: vec![],
@@ -113,9 +137,8 @@ impl Rig {
             stored: record.unwrap_or_default(),
             carried,
             autosave: true,
-        };
-        rig.drain();
-        rig
+            keys: 0,
+        }
     }
 
     fn fresh() -> Self {
@@ -140,6 +163,10 @@ impl Rig {
         loop {
             while let Some(event) = self.session.poll_event() {
                 self.events.push(event);
+            }
+            if self.session.poll_key() {
+                self.keys += 1;
+                self.session.handle_key(key(self.keys), self.now);
             }
             self.sent.extend(core::iter::from_fn(|| self.session.poll_send()));
             while let Some(carried) = self.session.poll_runtime() {

@@ -42,7 +42,7 @@ impl TokenKey {
 }
 
 /// Tells one issue of a token from the next: a refusal counts only for the one that was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);
 
 #[cfg(test)]
@@ -65,6 +65,14 @@ pub struct AccessToken {
     pub scope: Option<Vec<String>>,
     /// Which issue of it this is.
     pub generation: Generation,
+}
+
+impl AccessToken {
+    /// Whether it is good only with a proof (RFC 9449 section 5).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.token_type.eq_ignore_ascii_case("dpop")
+    }
 }
 
 #[derive(Debug)]

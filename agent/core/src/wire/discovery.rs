@@ -23,6 +23,35 @@ pub struct Metadata {
     pub revocation_endpoint: Option<String>,
     /// The keys of the issuer's signatures.
     pub jwks_uri: Option<String>,
+    /// Where clients go that show a certificate (RFC 8705 section 5).
+    pub mtls_aliases: MtlsAliases,
+}
+
+/// `mtls_endpoint_aliases` of RFC 8705: the endpoints that ask for a certificate, where those are
+/// others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MtlsAliases {
+    /// Of RFC 8628 section 3.1.
+    pub device_authorization: Option<String>,
+    /// Of RFC 6749 section 3.2.
+    pub token: Option<String>,
+    /// Of RFC 7009.
+    pub revocation: Option<String>,
+}
+
+impl MtlsAliases {
+    fn read(members: &Members) -> Self {
+        let text = |name| members.inner_text("mtls_endpoint_aliases", name);
+        Self {
+            device_authorization: text("device_authorization_endpoint"),
+            token: text("token_endpoint"),
+            revocation: text("revocation_endpoint"),
+        }
+    }
+
+    fn urls(&self) -> impl Iterator<Item = &String> {
+        [&self.device_authorization, &self.token, &self.revocation].into_iter().flatten()
+    }
 }
 
 /// Why a metadata document was not taken.
@@ -83,7 +112,21 @@ impl Metadata {
             token_endpoint: text("token_endpoint")?,
             revocation_endpoint: text("revocation_endpoint"),
             jwks_uri: text("jwks_uri"),
+            mtls_aliases: MtlsAliases::read(&members),
         })
+    }
+
+    /// The same for a client that shows a certificate.
+    #[must_use]
+    pub(crate) fn for_mtls(&self) -> Self {
+        let aliases = self.mtls_aliases.clone();
+        let (device, revocation) = (&self.device_authorization_endpoint, &self.revocation_endpoint);
+        Self {
+            device_authorization_endpoint: aliases.device_authorization.or_else(|| device.clone()),
+            token_endpoint: aliases.token.unwrap_or_else(|| self.token_endpoint.clone()),
+            revocation_endpoint: aliases.revocation.or_else(|| revocation.clone()),
+            ..self.clone()
+        }
     }
 
     /// Holds a document, new or kept, against the configured `issuer`.
@@ -98,6 +141,7 @@ impl Metadata {
         }
         let optional = [&self.device_authorization_endpoint, &self.revocation_endpoint];
         let urls = optional.into_iter().flatten().chain([&self.token_endpoint]);
+        let urls = urls.chain(self.mtls_aliases.urls());
         let secure = urls.into_iter().all(|url| is_acceptable_url(url));
         if secure { Ok(self) } else { Err(MetadataProblem::Insecure) }
     }

@@ -1,7 +1,7 @@
 //! RFC 6749: the token response, and the answers to a refresh.
 
 use super::{Members, OAuthError, Sorted, Trouble, scope_list, sort};
-use crate::{http::Outcome, secret::Secret};
+use crate::{http::Outcome, profile::Profile, secret::Secret};
 use alloc::{
     boxed::Box,
     string::{String, ToString},
@@ -54,6 +54,17 @@ impl TokenReply {
     }
 }
 
+/// What a vendor's error means for a grant, where it is not what the standards say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// This token is over for good.
+    Final,
+    /// The person must come back, or an administrator change something.
+    Suspended,
+    /// Nothing is wrong with the grant: try again much later.
+    Later,
+}
+
 /// What the answer to a refresh means for the grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshAnswer {
@@ -61,6 +72,10 @@ pub enum RefreshAnswer {
     Granted(Box<TokenReply>),
     /// The issuer does not honour the grant now: it is suspended, not forgotten.
     Suspended(OAuthError),
+    /// As `Suspended`, and the issuer will never honour this token again.
+    Final(OAuthError),
+    /// The grant is good, and the issuer wants to be left alone for a while.
+    Later(OAuthError),
     /// The issuer refuses this client or request; the grant is untouched.
     Refused(OAuthError),
     /// Nothing learned.
@@ -68,16 +83,24 @@ pub enum RefreshAnswer {
 }
 
 impl RefreshAnswer {
-    /// Reads the answer to a refresh.
+    /// Reads the answer to a refresh from an issuer of this profile.
     #[must_use]
-    pub fn read(outcome: &Outcome) -> Self {
+    pub fn read(outcome: &Outcome, profile: &Profile) -> Self {
         match sort(outcome) {
             Sorted::Members(members) => TokenReply::from_members(&members).map_or_else(
                 || Self::Trouble(Trouble::Garbage { status: 200 }),
                 |reply| Self::Granted(Box::new(reply)),
             ),
-            Sorted::Error(error, _) if is_suspension(&error) => Self::Suspended(error),
-            Sorted::Error(error, _) => Self::Refused(error),
+            Sorted::Error(error, members) => {
+                let description = members.text(&["error_description"]).unwrap_or_default();
+                match profile.meaning(&error, description) {
+                    Some(Meaning::Final) => Self::Final(error),
+                    Some(Meaning::Later) => Self::Later(error),
+                    Some(Meaning::Suspended) => Self::Suspended(error),
+                    None if is_suspension(&error) => Self::Suspended(error),
+                    None => Self::Refused(error),
+                }
+            }
             Sorted::Trouble(trouble) => Self::Trouble(trouble),
         }
     }
@@ -93,10 +116,11 @@ fn is_suspension(error: &OAuthError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::reply, *};
+    use crate::profile::{AUTH0, ENTRA, GENERIC};
     use alloc::format;
 
     fn granted(body: &str) -> TokenReply {
-        let answer = RefreshAnswer::read(&reply(200, "application/json", body));
+        let answer = RefreshAnswer::read(&reply(200, "application/json", body), &GENERIC);
         let RefreshAnswer::Granted(reply) = answer else { panic!("{answer:?}") };
         *reply
     }
@@ -113,7 +137,7 @@ mod tests {
 
     #[test]
     fn only_the_issuers_word_about_the_grant_suspends_it() {
-        let read = |status, body: &str| RefreshAnswer::read(&reply(status, "", body));
+        let read = |status, body: &str| RefreshAnswer::read(&reply(status, "", body), &GENERIC);
         let error = |code: &str| format!(r#"{{"error":"{code}","correlation_id":"c-1"}}"#);
         assert!(matches!(read(400, &error("invalid_grant")), RefreshAnswer::Suspended(e)
             if e.correlation.as_deref() == Some("c-1")));
@@ -125,10 +149,27 @@ mod tests {
     }
 
     #[test]
+    fn a_vendors_own_words_weigh_more_than_the_standards_and_only_that_vendors() {
+        let read = |profile, body: &str| RefreshAnswer::read(&reply(400, "", body), profile);
+        let entra = |code: u32| format!(r#"{{"error":"invalid_grant","error_codes":[{code}]}}"#);
+        assert!(matches!(read(&ENTRA, &entra(700_082)), RefreshAnswer::Final(_)));
+        assert!(matches!(read(&ENTRA, &entra(50_196)), RefreshAnswer::Later(_)));
+        assert!(matches!(read(&ENTRA, &entra(53_003)), RefreshAnswer::Suspended(e)
+            if e.codes == [53_003]));
+        assert!(matches!(read(&GENERIC, &entra(50_196)), RefreshAnswer::Suspended(_)));
+        let bare = r#"{"error":"invalid_client","error_description":"AADSTS50196: a loop"}"#;
+        assert!(matches!(read(&ENTRA, bare), RefreshAnswer::Later(_)));
+        let reused = r#"{"error":"invalid_grant",
+            "error_description":"Unknown or invalid refresh token."}"#;
+        assert!(matches!(read(&AUTH0, reused), RefreshAnswer::Final(_)));
+        assert!(matches!(read(&GENERIC, reused), RefreshAnswer::Suspended(_)));
+    }
+
+    #[test]
     fn tokens_that_cannot_be_sent_are_not_taken() {
         let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(MAX_TOKEN + 1));
         for body in [long.as_str(), r#"{"access_token":"a\r\nx: y"}"#] {
-            let answer = RefreshAnswer::read(&reply(200, "", body));
+            let answer = RefreshAnswer::read(&reply(200, "", body), &GENERIC);
             assert!(matches!(answer, RefreshAnswer::Trouble(_)));
         }
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use crate::signing;
 use signpost_core::fault::Fault;
 use signpost_core::http::{Body, Cause, Outcome, Request};
 use signpost_core::issuer::{IssuerConfig, Missing};
@@ -142,7 +143,7 @@ impl Walker {
             http,
             issuer: config.issuer.clone(),
             session: Session::new(config, Stored::default(), seed, now()),
-            profile: loaded.config.issuer.profile.word(),
+            profile: loaded.config.issuer.profile.get().name,
         })
     }
 
@@ -179,6 +180,12 @@ impl Walker {
             if let Persist::Record { version, .. } = persist {
                 self.session.handle_persisted(version, true, now());
             }
+        }
+        // A key of its own for what this process asks for, and abandons.
+        if self.session.poll_key()
+            && let Some(key) = signing::make_device_key()
+        {
+            self.session.handle_key(key, now());
         }
     }
 

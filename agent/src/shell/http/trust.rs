@@ -1,7 +1,7 @@
 //! Whom TLS trusts: the system's authorities and those that the configuration names.
 
 use super::HttpError;
-use crate::config::{AbsPath, Loaded};
+use crate::config::{AbsPath, ClientIdentity, Loaded};
 use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
@@ -58,13 +58,22 @@ impl Trust {
         }
     }
 
-    pub(super) fn into_config(self) -> Result<ClientConfig, HttpError> {
+    /// Settings of TLS; with `identity` for servers that ask who the client is.
+    pub(super) fn into_config(
+        self,
+        identity: Option<ClientIdentity>,
+    ) -> Result<ClientConfig, HttpError> {
         let provider = Arc::new(ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| HttpError::Client(error.to_string()))?
-            .with_root_certificates(self.0)
-            .with_no_client_auth();
+            .with_root_certificates(self.0);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(ClientIdentity { chain, key }) => {
+                builder.with_client_auth_cert(chain, key).map_err(|_| HttpError::Identity)?
+            }
+        };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         Ok(config)
     }

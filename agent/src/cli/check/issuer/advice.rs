@@ -212,17 +212,22 @@ pub(super) fn no_device_endpoint(profile: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Profile;
+    use signpost_core::profile::Profile;
 
     fn advice(profile: &str, polling: bool, error: &str) -> &'static str {
-        let error = OAuthError { error: error.into(), suberror: None, correlation: None };
+        let error = OAuthError {
+            error: error.into(),
+            suberror: None,
+            codes: Vec::new(),
+            correlation: None,
+        };
         refused(profile, polling, &error)
     }
 
     #[test]
     fn each_row_is_of_a_profile_that_is_known_and_can_be_reached() {
         for (profile, at, errors, text) in REFUSED {
-            assert!(profile.is_empty() || Profile::WORDS.contains(&profile), "{profile}");
+            assert!(profile.is_empty() || Profile::named(profile).is_some(), "{profile}");
             let profile = if profile.is_empty() { "generic" } else { profile };
             let reached = errors.iter().any(|error| {
                 [false, true]
