@@ -1,10 +1,14 @@
 // A real identity server for tests: oidc-provider with the device flow, rotation and short access tokens, over TLS.
 //
-//   node server.mjs --cert FILE --key FILE [--port 0] [--access-token-seconds 12] [--code-seconds 600]
+//   node server.mjs --cert FILE --key FILE [--port 0] [--access-token-seconds 12] [--code-seconds 600] [--keys DIR]
+//
+// One client for each way in which a client can prove itself: public "signpost" and "dpop", "basic" and "post" with a
+// secret, and where DIR has their keys (es256.pem, rs256.pem, mtls.pem with a certificate) "es256", "rs256" and "mtls",
+// which must come to a port of its own that asks for a certificate.
 //
 // Prints one JSON object a line: first {"event":"ready","issuer":URL,...}, then what happens at its endpoints.
 // Accounts: any name with any password. It keeps everything in memory and ends when its standard input does.
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { parseArgs } from 'node:util';
@@ -17,6 +21,7 @@ const { values: options } = parseArgs({
     port: { type: 'string', default: '0' },
     'access-token-seconds': { type: 'string', default: '12' },
     'code-seconds': { type: 'string', default: '600' },
+    keys: { type: 'string' },
   },
 });
 const accessTokenSeconds = Number(options['access-token-seconds']);
@@ -34,19 +39,54 @@ function signingKey() {
   return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: 'test' };
 }
 
-function configuration() {
+function client(client_id, token_endpoint_auth_method, more = {}) {
   return {
-    clients: [
-      {
-        client_id: 'signpost',
-        client_name: 'Greenhouse 7',
-        token_endpoint_auth_method: 'none',
-        grant_types: [deviceCodeGrant, 'refresh_token'],
-        response_types: [],
-        redirect_uris: [],
-        id_token_signed_response_alg: 'ES256',
-      },
+    client_id,
+    client_name: 'Greenhouse 7',
+    token_endpoint_auth_method,
+    grant_types: [deviceCodeGrant, 'refresh_token'],
+    response_types: [],
+    redirect_uris: [],
+    id_token_signed_response_alg: 'ES256',
+    ...more,
+  };
+}
+
+function clients() {
+  const client_secret = 'a secret, with : and % in it';
+  const known = [
+    client('signpost', 'none'),
+    client('dpop', 'none', { dpop_bound_access_tokens: true }),
+    client('basic', 'client_secret_basic', { client_secret }),
+    client('post', 'client_secret_post', { client_secret }),
+  ];
+  if (!options.keys) return known;
+  const pem = (name) => readFileSync(`${options.keys}/${name}.pem`);
+  const jwk = (key, more) => ({ ...key.export({ format: 'jwk' }), use: 'sig', ...more });
+  for (const alg of ['ES256', 'RS256']) {
+    const name = alg.toLowerCase();
+    const jwks = { keys: [jwk(createPublicKey(pem(name)), { alg })] };
+    known.push(client(name, 'private_key_jwt', { jwks, token_endpoint_auth_signing_alg: alg }));
+  }
+  const certificate = new X509Certificate(pem('mtls'));
+  const x5c = [certificate.raw.toString('base64')];
+  known.push(client('mtls', 'self_signed_tls_client_auth', { jwks: { keys: [jwk(certificate.publicKey, { x5c })] } }));
+  return known;
+}
+
+function configuration(mtls) {
+  return {
+    clients: clients(),
+    clientAuthMethods: [
+      'none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'self_signed_tls_client_auth',
     ],
+    discovery: {
+      mtls_endpoint_aliases: {
+        token_endpoint: `${mtls}/token`,
+        device_authorization_endpoint: `${mtls}/device/auth`,
+        revocation_endpoint: `${mtls}/token/revocation`,
+      },
+    },
     jwks: { keys: [signingKey()] },
     cookies: { keys: ['only for tests'] },
     scopes: ['openid', 'offline_access'],
@@ -70,6 +110,13 @@ function configuration() {
     features: {
       deviceFlow: { enabled: true },
       introspection: { enabled: true },
+      // Proofs are wanted with a nonce of this server's, which it changes.
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+      mTLS: {
+        enabled: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
+      },
       revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -87,22 +134,26 @@ function configuration() {
 }
 
 function tellEvents(provider) {
-  provider.on('device_authorization.success', () => tell('device_authorization'));
-  provider.on('grant.success', ({ oidc }) => tell('grant', { grant_type: oidc.params.grant_type }));
-  provider.on('grant.error', ({ oidc }, error) => {
-    tell('grant_error', { grant_type: oidc?.params?.grant_type, error: error.error, detail: error.error_detail });
+  const of = ({ oidc }) => ({ client: oidc?.client?.clientId, grant_type: oidc?.params?.grant_type });
+  provider.on('device_authorization.success', (ctx) => tell('device_authorization', of(ctx)));
+  provider.on('grant.success', (ctx) => tell('grant', { ...of(ctx), proof: Boolean(ctx.get('DPoP')) }));
+  provider.on('grant.error', (ctx, error) => {
+    tell('grant_error', { ...of(ctx), error: error.error, detail: error.error_detail ?? error.error_description });
   });
-  provider.on('grant.revoked', () => tell('revoked'));
+  provider.on('grant.revoked', (ctx) => tell('revoked', of(ctx)));
+  provider.on('access_token.saved', (token) => tell('issued', { client: token.clientId, jkt: token.jkt }));
   provider.on('server_error', (_, error) => tell('server_error', { detail: String(error.stack) }));
 }
 
-const server = createServer({ cert: readFileSync(options.cert), key: readFileSync(options.key) });
-server.listen(Number(options.port), '127.0.0.1', () => {
-  // The issuer is its own address, which is known only now.
-  const issuer = `https://127.0.0.1:${server.address().port}`;
-  const provider = new Provider(issuer, configuration());
-  tellEvents(provider);
-  server.on('request', provider.callback());
-  tell('ready', { issuer, client_id: 'signpost', resource: telemetryApi, scope: 'openid offline_access telemetry.write' });
-});
+const tls = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
+const server = createServer(tls);
+const mtls = createServer({ ...tls, requestCert: true, rejectUnauthorized: false });
+const listening = (it, port) => new Promise((done) => it.listen(port, '127.0.0.1', done));
+await Promise.all([listening(server, Number(options.port)), listening(mtls, 0)]);
+// The issuer is its own address, which is known only now.
+const [issuer, mtlsAddress] = [server, mtls].map((it) => `https://127.0.0.1:${it.address().port}`);
+const provider = new Provider(issuer, configuration(mtlsAddress));
+tellEvents(provider);
+for (const it of [server, mtls]) it.on('request', provider.callback());
+tell('ready', { issuer, client_id: 'signpost', resource: telemetryApi, scope: 'openid offline_access telemetry.write' });
 process.stdin.resume().on('end', () => process.exit(0));

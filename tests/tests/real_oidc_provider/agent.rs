@@ -37,6 +37,62 @@ impl Agent {
         Self { running, configuration, log, runtime, intake }
     }
 
+    /// One without telemetry, for whom the issuer is all: `client` with what `auth` says in
+    /// `[issuer]`. Several stand on one stage.
+    pub(crate) fn start_as(stage: &Stage, issuer: &Issuer, client: &str, auth: &str) -> Self {
+        let folder = stage.path(client);
+        fs::create_dir(&folder).unwrap();
+        let file = |name: &str| format!("{:?}", folder.join(name));
+        let text = format!(
+            r#"
+[issuer]
+url = "{url}"
+client_id = "{client}"
+{auth}
+[network]
+ca_file = {ca:?}
+system_roots = false
+[store]
+tokens = {{ path = {tokens}, size = "64 KiB" }}
+spool = {{ path = {spool}, size = "1 MiB" }}
+[telemetry]
+listen = []
+[broker]
+socket = {broker}
+[control]
+socket = {control}
+"#,
+            url = issuer.url,
+            ca = stage.path("ca.pem"),
+            tokens = file("tokens.flash"),
+            spool = file("spool.flash"),
+            broker = file("token.sock"),
+            control = file("control.sock"),
+        );
+        let configuration = stage.write(&format!("{client}/signpost.toml"), &text);
+        let log = stage.path(&format!("agent-{client}.log"));
+        let running = run(&configuration, &folder, &log);
+        let intake = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { running, configuration, log, runtime: folder, intake }
+    }
+
+    /// Flash as it is now: with the refresh token that is about to be used.
+    pub(crate) fn copy_flash(&self) -> Vec<u8> {
+        fs::read(self.runtime.join("tokens.flash")).unwrap()
+    }
+
+    /// Turns flash back while the agent is killed, and starts it again: it knows the old token only.
+    pub(crate) fn start_again_with(&mut self, flash: &[u8]) {
+        self.kill();
+        fs::write(self.runtime.join("tokens.flash"), flash).unwrap();
+        self.start_again();
+    }
+
+    /// Where local programs ask for tokens.
+    pub(crate) fn token_socket(&self) -> PathBuf {
+        self.runtime.join("token.sock")
+    }
+
     /// Where local programs deliver.
     pub(crate) fn intake(&self) -> SocketAddr {
         self.intake
@@ -77,13 +133,18 @@ impl Agent {
         });
     }
 
+    pub(crate) fn sign_in(&self) {
+        self.must(&["sign-in", "--no-wait"]);
+    }
+
     pub(crate) fn sign_out(&self) {
-        let output = self.command(&["sign-out"]);
-        assert!(
-            output.status.success(),
-            "sign-out failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        self.must(&["sign-out"]);
+    }
+
+    fn must(&self, arguments: &[&str]) {
+        let output = self.command(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} failed: {told}");
     }
 
     /// What only panels may show is not in the log.

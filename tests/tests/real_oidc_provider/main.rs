@@ -12,6 +12,7 @@
 )]
 
 mod agent;
+mod clients;
 mod parts;
 mod running;
 
@@ -78,6 +79,12 @@ fn with_real_issuer_a_device_stays_signed_in_and_loses_nothing() {
     agent.sign_out();
     until("revocation", 20, || (issuer.times("revoked") > 0).then_some(()));
     agent.assert_silent_about(&[&pairing.user_code, ACCOUNT]);
+}
+
+#[test]
+#[ignore = "needs packages from npm: tests/run real"]
+fn with_real_issuer_every_kind_of_client_signs_in_renews_and_signs_out() {
+    clients::every_kind_of_client_signs_in_renews_and_signs_out();
 }
 
 #[test]

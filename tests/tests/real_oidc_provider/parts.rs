@@ -79,13 +79,17 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) fn start(stage: &Stage) -> Self {
+        Self::start_with(stage, &[])
+    }
+
+    pub(crate) fn start_with(stage: &Stage, more: &[&str]) -> Self {
         let mut command = node("server.mjs");
         command
             .arg("--cert")
             .arg(stage.path("server.pem"))
             .arg("--key")
             .arg(stage.path("server-key.pem"));
-        command.args(["--access-token-seconds", ACCESS_TOKEN_SECONDS]);
+        command.args(["--access-token-seconds", ACCESS_TOKEN_SECONDS]).args(more);
         let running = Running::start("the issuer", &mut command, &stage.path("issuer.log"));
         let url = running.wait_for("ready")["issuer"].as_str().unwrap().to_owned();
         Self { running, url }
@@ -98,6 +102,37 @@ impl Issuer {
     pub(crate) fn refreshes(&self) -> usize {
         let grants = self.running.events("grant");
         grants.iter().filter(|it| it["grant_type"] == "refresh_token").count()
+    }
+
+    pub(crate) fn has_refreshed(&self, client: &str) -> bool {
+        let grants = self.running.events("grant");
+        grants.iter().any(|it| it["client"] == client && it["grant_type"] == "refresh_token")
+    }
+
+    pub(crate) fn revocations(&self, client: &str) -> usize {
+        self.running.events("revoked").iter().filter(|it| it["client"] == client).count()
+    }
+
+    /// Whether every access token of `client` is bound to a key.
+    pub(crate) fn is_bound(&self, client: &str) -> bool {
+        let issued = self.running.events("issued");
+        let mut issued = issued.iter().filter(|it| it["client"] == client).peekable();
+        issued.peek().is_some() && issued.all(|it| it["jkt"].is_string())
+    }
+
+    /// What it had to refuse, beside polls that came too early, the replay that is tried, and the
+    /// questions for a nonce: with a device code that nobody has approved, or with nobody's refresh
+    /// token.
+    pub(crate) fn unexpected(&self) -> Vec<String> {
+        let errors = self.running.events("grant_error").into_iter();
+        let expected = |it: &Value| {
+            it["error"] == "authorization_pending"
+                || it["error"] == "use_dpop_nonce"
+                || it["detail"] == "refresh token already used"
+                || (it["client"] == "dpop" && it["detail"] == "refresh token not found")
+        };
+        let refused = errors.filter(|it| !expected(it));
+        refused.chain(self.running.events("server_error")).map(|it| it.to_string()).collect()
     }
 
     /// What it had to refuse, beside polls that came before the approval; and its own failures.
@@ -126,6 +161,13 @@ impl Person {
         let mut command = node("browser.mjs");
         command.args([&pairing.verification_uri, ACCOUNT, &pairing.user_code]);
         Self::approves(command.arg(pictures()));
+    }
+
+    /// Not a person, but a program that has a token of theirs.
+    pub(crate) fn uses_a_bound_token(stage: &Stage, socket: &Path, issuer: &Issuer) {
+        let mut command = node("proof.mjs");
+        command.arg(socket).arg(&issuer.url);
+        Self::approves(command.env("NODE_EXTRA_CA_CERTS", stage.path("ca.pem")));
     }
 
     fn approves(command: &mut Command) {
