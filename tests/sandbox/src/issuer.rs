@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod keys;
 pub(crate) mod routes;
 pub(crate) mod token;
+pub(crate) mod vendor;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,6 +20,10 @@ use crate::reply::Reply;
 use device::Flow;
 use keys::{Digest, Keys};
 use token::Grant;
+use vendor::{Reach, Vendor};
+
+use crate::fault::Endpoint;
+use crate::sandbox::Options;
 
 /// A person who can approve sign-ins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +70,7 @@ pub enum Rotation {
 
 /// What the identity provider goes by.
 pub(crate) struct Settings {
+    pub(crate) vendor: Vendor,
     pub(crate) issuer: String,
     pub(crate) telemetry: String,
     pub(crate) resources: Vec<String>,
@@ -75,6 +81,24 @@ pub(crate) struct Settings {
     pub(crate) access_lifetime: Duration,
     pub(crate) refresh_lifetime: Option<Duration>,
     pub(crate) rotation: Rotation,
+}
+
+impl Settings {
+    pub(crate) fn new(options: Options, issuer: String, telemetry: String) -> Self {
+        Self {
+            vendor: options.vendor,
+            issuer,
+            telemetry,
+            resources: options.resources,
+            accounts: options.accounts,
+            clients: options.clients,
+            interval: options.interval,
+            code_lifetime: options.code_lifetime,
+            access_lifetime: options.access_lifetime,
+            refresh_lifetime: options.refresh_lifetime,
+            rotation: options.rotation,
+        }
+    }
 }
 
 /// Scopes that are granted when asked for; others vanish silently, as on most servers.
@@ -116,13 +140,18 @@ impl Issuer {
     /// Provider metadata (RFC 8414 section 3.2, OpenID Connect Discovery section 4.2).
     pub(crate) fn metadata(&self) -> Reply {
         let at = |path: &str| format!("{}{path}", self.settings.issuer);
-        Reply::json(
+        let vendor = self.settings.vendor;
+        if !vendor.publishes() {
+            return Reply::empty(404);
+        }
+        let [device, token, revocation] = vendor.paths();
+        let reply = Reply::json(
             200,
             &json!({
                 "issuer": self.settings.issuer,
-                "device_authorization_endpoint": at("/device_authorization"),
-                "token_endpoint": at("/token"),
-                "revocation_endpoint": at("/revoke"),
+                "device_authorization_endpoint": at(device.1),
+                "token_endpoint": at(token.1),
+                "revocation_endpoint": at(revocation.1),
                 "userinfo_endpoint": at("/userinfo"),
                 "jwks_uri": at("/jwks"),
                 "scopes_supported": SCOPES,
@@ -135,7 +164,20 @@ impl Issuer {
                 "revocation_endpoint_auth_methods_supported":
                     ["none", "client_secret_basic", "client_secret_post"],
             }),
-        )
+        );
+        reply.edit(|fields| {
+            if vendor.reach() == Reach::Nothing {
+                fields.remove("revocation_endpoint");
+            }
+            // Cognito has none; who puts a device grant before it tells devices where.
+            if vendor == Vendor::Cognito {
+                fields.remove("device_authorization_endpoint");
+            }
+        })
+    }
+
+    pub(crate) fn vendor(&self) -> Vendor {
+        self.settings.vendor
     }
 
     pub(crate) fn jwks(&self) -> Reply {
@@ -166,7 +208,7 @@ impl Issuer {
     }
 
     /// The client that a request comes from (RFC 6749 section 2.3).
-    fn client(&self, asked: &Asked) -> Result<&Client, Reply> {
+    fn client(&self, asked: &Asked, endpoint: Endpoint) -> Result<&Client, Reply> {
         let refused = |why| Err(Reply::error(401, "invalid_client", why));
         let basic = match &asked.authorization {
             Some(header) => match basic_credentials(header) {
@@ -186,6 +228,15 @@ impl Issuer {
         let Some(client) = self.settings.clients.iter().find(|client| client.id == id) else {
             return refused("unknown client");
         };
+        let vendor = self.settings.vendor;
+        if vendor.wants_secret_in_form() {
+            if basic.is_some() {
+                return refused("a secret goes into the form");
+            }
+            if endpoint == Endpoint::DeviceAuthorization || endpoint == Endpoint::Revocation {
+                return Ok(client);
+            }
+        }
         match (&client.secret, secret) {
             (None, None | Some("")) => Ok(client),
             (Some(right), Some(given)) if Digest::of(right) == Digest::of(given) => Ok(client),
@@ -217,6 +268,8 @@ impl Issuer {
 pub(crate) struct Asked {
     fields: HashMap<String, String>,
     pub(crate) authorization: Option<String>,
+    /// What form of answer is asked for.
+    pub(crate) accept: Option<String>,
     /// Whether a parameter came twice, which RFC 6749 forbids.
     pub(crate) repeated: bool,
 }
@@ -233,6 +286,10 @@ impl Asked {
             asked.repeated |= before.is_some();
         }
         asked
+    }
+
+    pub(crate) fn accepting(self, accept: Option<String>) -> Self {
+        Self { accept, ..self }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use signpost_sandbox::{Client, Options, Rotation, Sandbox, Tls};
+use signpost_sandbox::{Client, Options, Rotation, Sandbox, Tls, Vendor};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// An identity provider with device authorization and an OTLP backend, to try devices against.
@@ -41,9 +41,13 @@ struct Arguments {
     /// Seconds between polls.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     interval: u32,
-    /// How long a user code works.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    code_lifetime: u32,
+    /// The vendor whose manners it has: entra, google, auth0, okta, keycloak, github, cognito or
+    /// generic.
+    #[arg(long, default_value = "generic", value_parser = vendor, value_name = "NAME")]
+    profile: Vendor,
+    /// How long a user code works; as the vendor has it if absent.
+    #[arg(long, value_name = "SECONDS")]
+    code_lifetime: Option<u32>,
     /// How long an access token works.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     token_lifetime: u32,
@@ -51,9 +55,9 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     grant_lifetime: Option<u32>,
     /// What becomes of used refresh tokens: never (rotated), lenient (the old one works on) or
-    /// strict (the old one, used again, ends the grant).
-    #[arg(long, default_value = "strict", value_parser = rotation)]
-    rotation: Rotation,
+    /// strict (the old one, used again, ends the grant); as the vendor has it if absent.
+    #[arg(long, value_parser = rotation)]
+    rotation: Option<Rotation>,
     /// Print the addresses as one JSON object.
     #[arg(long)]
     json: bool,
@@ -118,6 +122,7 @@ fn options(arguments: Arguments) -> Options {
         }
         None => Client { id: text.clone(), name: text, secret: None },
     };
+    let usual = Options::of(arguments.profile);
     Options {
         listen: arguments.listen,
         host: arguments.host,
@@ -127,12 +132,16 @@ fn options(arguments: Arguments) -> Options {
         clients: arguments.client.into_iter().map(client).collect(),
         resources: arguments.resource,
         interval: Some(seconds(arguments.interval)),
-        code_lifetime: seconds(arguments.code_lifetime),
+        code_lifetime: arguments.code_lifetime.map_or(usual.code_lifetime, seconds),
         access_lifetime: seconds(arguments.token_lifetime),
         refresh_lifetime: arguments.grant_lifetime.map(seconds),
-        rotation: arguments.rotation,
-        ..Options::default()
+        rotation: arguments.rotation.unwrap_or(usual.rotation),
+        ..usual
     }
+}
+
+fn vendor(text: &str) -> Result<Vendor, String> {
+    Vendor::named(text).ok_or_else(|| Vendor::ALL.map(Vendor::name).join(", "))
 }
 
 fn rotation(text: &str) -> Result<Rotation, String> {

@@ -15,6 +15,7 @@ use crate::certificates::{Authority, Certificate, Tls, local_names};
 use crate::clock::{Clock, Now};
 use crate::fault::{Endpoint, Fault, FaultTable, Times};
 use crate::issuer::device::{CodeError, PendingCode};
+use crate::issuer::vendor::Vendor;
 use crate::issuer::{Account, Client, Issuer, Rotation, Settings};
 use crate::journal::{Journal, Violation};
 use crate::wire::{Door, serve};
@@ -46,6 +47,8 @@ pub struct Options {
     pub refresh_lifetime: Option<Duration>,
     /// What becomes of refresh tokens once used.
     pub rotation: Rotation,
+    /// Whose manners the identity provider has.
+    pub vendor: Vendor,
     /// Audiences that tokens can be had for, beside the telemetry backend.
     pub resources: Vec<String>,
     /// Scope that the telemetry backend asks for.
@@ -82,10 +85,19 @@ impl Default for Options {
             access_lifetime: Duration::from_secs(3600),
             refresh_lifetime: None,
             rotation: Rotation::Strict,
+            vendor: Vendor::Generic,
             resources: Vec::new(),
             telemetry_scope: Some("telemetry.write".to_owned()),
             memory: 64 << 20,
         }
+    }
+}
+
+impl Options {
+    /// As this vendor has it, as far as it differs from vendor to vendor.
+    pub fn of(vendor: Vendor) -> Self {
+        let (rotation, code_lifetime) = (vendor.rotation(), vendor.code_lifetime());
+        Self { vendor, rotation, code_lifetime, ..Self::default() }
     }
 }
 
@@ -228,18 +240,8 @@ impl Sandbox {
             .as_ref()
             .map(|authority| authority.server_config(Certificate::Good))
             .transpose()?;
-        let settings = Settings {
-            issuer: issuer_url.clone(),
-            telemetry: telemetry_url.clone(),
-            resources: options.resources,
-            accounts: options.accounts,
-            clients: options.clients,
-            interval: options.interval,
-            code_lifetime: options.code_lifetime,
-            access_lifetime: options.access_lifetime,
-            refresh_lifetime: options.refresh_lifetime,
-            rotation: options.rotation,
-        };
+        let (memory, telemetry_scope) = (options.memory, options.telemetry_scope.clone());
+        let settings = Settings::new(options, issuer_url.clone(), telemetry_url.clone());
         let (issuer_door, issuer_told) = watch::channel(Door { open: true, tls: tls.clone() });
         let (telemetry_door, telemetry_told) = watch::channel(Door { open: true, tls });
         let (issuer_tells, issuer_listening) = watch::channel(true);
@@ -248,14 +250,14 @@ impl Sandbox {
             clock: Clock::start(),
             state: Mutex::new(State {
                 issuer: Issuer::new(settings)?,
-                backend: Backend::new(options.memory),
+                backend: Backend::new(memory),
                 faults: FaultTable::default(),
                 journal: Journal::default(),
             }),
             changed: watch::channel(0).0,
             issuer_url,
             telemetry_url,
-            telemetry_scope: options.telemetry_scope,
+            telemetry_scope,
             authority,
             issuer: Switch { door: issuer_door, listening: issuer_listening },
             telemetry: Switch { door: telemetry_door, listening: telemetry_listening },

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::keys::{Digest, random_text, random_user_code};
 use super::{Asked, Issuer};
 use crate::clock::Now;
+use crate::fault::Endpoint;
 use crate::journal::{Journal, TOLERANCE, Violation};
 use crate::reply::Reply;
 
@@ -15,9 +16,6 @@ pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_cod
 
 /// The interval that holds when the server names none, and by which `slow_down` raises it.
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
-
-/// How long an expired code still answers `expired_token`; after that it is unknown.
-const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// At most so many sign-ins at a time.
 const MOST_FLOWS: usize = 10_000;
@@ -39,6 +37,10 @@ pub(crate) struct Flow {
     expires: Duration,
     interval: Duration,
     not_before: Duration,
+    /// The next poll is told to slow down, early or not.
+    slows_down: bool,
+    /// The next poll does not know of the approval yet.
+    lags: bool,
 }
 
 /// What a person said about a code.
@@ -94,12 +96,16 @@ impl std::error::Error for CodeError {}
 impl Issuer {
     /// The device authorization endpoint (RFC 8628 section 3.1).
     pub(crate) fn device_authorization(&mut self, asked: &Asked, now: Now) -> Reply {
-        self.begin(asked, now).unwrap_or_else(|refused| refused)
+        let reply = self.begin(asked, now).unwrap_or_else(|refused| refused);
+        self.settings.vendor.code(reply, asked)
     }
 
     fn begin(&mut self, asked: &Asked, now: Now) -> Result<Reply, Reply> {
-        let client_id = self.client(asked)?.id.clone();
+        let client_id = self.client(asked, Endpoint::DeviceAuthorization)?.id.clone();
         let audience = self.audience(asked.get("resource"))?;
+        if asked.get("scope").is_some_and(|scope| self.settings.vendor.refuses_scope(scope)) {
+            return Err(Reply::error(400, "invalid_scope", "a scope that is not known here"));
+        }
         self.forget_old_flows(now);
         if self.flows.len() >= MOST_FLOWS {
             return Err(Reply::error(503, "temporarily_unavailable", "too many sign-ins"));
@@ -117,6 +123,8 @@ impl Issuer {
             expires: now.up + self.settings.code_lifetime,
             interval: self.settings.interval.unwrap_or(FIVE_SECONDS),
             not_before: Duration::ZERO,
+            slows_down: false,
+            lags: self.settings.vendor.lags(),
         };
         let page = format!("{}/device", self.settings.issuer);
         let mut body = json!({
@@ -143,7 +151,8 @@ impl Issuer {
     }
 
     fn forget_old_flows(&mut self, now: Now) {
-        self.flows.retain(|_, flow| now.up < flow.expires + REMEMBERED);
+        let vendor = self.settings.vendor;
+        self.flows.retain(|_, flow| now.up < flow.expires + vendor.remembers(flow.interval));
     }
 
     /// Notes a poll before anything is answered, and says whether it came too early.
@@ -155,11 +164,20 @@ impl Issuer {
             flow.interval += FIVE_SECONDS;
             journal.violation(Violation::EarlyPoll { early_by });
         }
+        let slowed = std::mem::take(&mut flow.slows_down);
+        if slowed {
+            flow.interval += FIVE_SECONDS;
+        }
         if flow.told {
             journal.violation(Violation::PollAfterEnd);
         }
         flow.not_before = now.up + flow.interval;
-        early
+        early || slowed
+    }
+
+    /// Tells the next poll of every sign-in to slow down.
+    pub(crate) fn slow_down_next(&mut self) {
+        self.flows.values_mut().for_each(|flow| flow.slows_down = true);
     }
 
     /// Holds a client to a `slow_down` that a fault has told it.
@@ -178,12 +196,15 @@ impl Issuer {
 
     /// The token endpoint, asked with a device code (RFC 8628 section 3.4).
     pub(crate) fn poll(&mut self, asked: &Asked, early: bool, now: Now) -> Reply {
-        self.try_poll(asked, early, now).unwrap_or_else(|refused| refused)
+        let reply = self.try_poll(asked, early, now).unwrap_or_else(|refused| refused);
+        let interval = self.flow_of_device(asked).map(|flow| flow.interval);
+        self.settings.vendor.token(reply, asked, interval)
     }
 
     fn try_poll(&mut self, asked: &Asked, early: bool, now: Now) -> Result<Reply, Reply> {
-        let client_id = self.client(asked)?.id.clone();
+        let client_id = self.client(asked, Endpoint::TokenPoll)?.id.clone();
         self.forget_old_flows(now);
+        let vendor = self.settings.vendor;
         let no = |error, why| Err(Reply::error(400, error, why));
         let Some(device_code) = asked.get("device_code") else {
             return no("invalid_request", "device_code is missing");
@@ -198,6 +219,7 @@ impl Issuer {
             return no("invalid_grant", "this device code was used already");
         }
         if now.up >= flow.expires {
+            flow.told |= vendor.says_expired_once();
             return no("expired_token", "nobody approved in time");
         }
         if early {
@@ -206,6 +228,9 @@ impl Issuer {
         let Some(answer) = flow.answer.clone() else {
             return no("authorization_pending", "nobody has answered yet");
         };
+        if std::mem::take(&mut flow.lags) {
+            return no("authorization_pending", "the answer is on its way");
+        }
         flow.told = true;
         match answer {
             Answer::Denied => no("access_denied", "the person said no"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, State as Shared};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
@@ -30,10 +30,35 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/revoke", post(revoke))
         .route("/userinfo", get(userinfo).post(userinfo))
         .route("/elsewhere", any(elsewhere))
+        .fallback(at_vendors_path)
         .merge(crate::pages::sign_in::router())
         .merge(crate::control::router())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(world)
+}
+
+/// The same endpoints where the vendor has them.
+async fn at_vendors_path(
+    world: Shared<Arc<World>>,
+    wire: Extension<Wire>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let vendor = world.look(|state, _| state.issuer.vendor());
+    if method == Method::GET && vendor.has_keys_at(uri.path()) {
+        return jwks(world, wire).await;
+    }
+    let endpoint = vendor.endpoint(uri.path());
+    match endpoint.filter(|_| method == Method::POST) {
+        Some(Endpoint::DeviceAuthorization) => {
+            device_authorization(world, wire, headers, body).await
+        }
+        Some(Endpoint::Revocation) => revoke(world, wire, headers, body).await,
+        Some(Endpoint::TokenPoll) => token(world, wire, headers, body).await,
+        Some(_) | None => Reply::empty(404).into_response(),
+    }
 }
 
 async fn discovery(
@@ -157,7 +182,8 @@ fn read(
     if !form {
         return Err(Reply::error(400, "invalid_request", "a form is expected"));
     }
-    let asked = Asked::read(body, header(header::AUTHORIZATION).map(str::to_owned));
+    let asked = Asked::read(body, header(header::AUTHORIZATION).map(str::to_owned))
+        .accepting(header(header::ACCEPT).map(str::to_owned));
     if asked.repeated {
         world.with(|state, _| {
             state.journal.violation(Violation::RepeatedParameter { endpoint });

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::keys::{Digest, random_text};
+use super::vendor::Reach;
 use super::{Asked, Issuer, RefreshToken, Rotation};
 use crate::clock::Now;
+use crate::fault::Endpoint;
 use crate::journal::{Caller, Journal, Violation};
 use crate::reply::Reply;
 
@@ -66,7 +68,9 @@ impl Issuer {
             serial: 0,
             honoured_from: 0,
         };
-        let offline = grant.has("offline_access");
+        let vendor = self.settings.vendor;
+        let offline = grant.has("offline_access") || vendor.always_offline();
+        let offline = offline && !vendor.never_offline();
         self.grants.insert(id, grant);
         let refresh_token = if offline { Some(self.new_refresh_token(id)?) } else { None };
         self.tokens(id, None, None, refresh_token, now)
@@ -144,7 +148,8 @@ impl Issuer {
 
     /// The token endpoint, asked with a refresh token (RFC 6749 section 6).
     pub(crate) fn refresh(&mut self, asked: &Asked, journal: &mut Journal, now: Now) -> Reply {
-        self.try_refresh(asked, journal, now).unwrap_or_else(|refused| refused)
+        let reply = self.try_refresh(asked, journal, now).unwrap_or_else(|refused| refused);
+        self.settings.vendor.token(reply, asked, None)
     }
 
     fn try_refresh(
@@ -153,7 +158,7 @@ impl Issuer {
         journal: &mut Journal,
         now: Now,
     ) -> Result<Reply, Reply> {
-        let client_id = self.client(asked)?.id.clone();
+        let client_id = self.client(asked, Endpoint::TokenRefresh)?.id.clone();
         let no = |error, why| Err(Reply::error(400, error, why));
         let Some(given) = asked.get("refresh_token") else {
             return no("invalid_request", "refresh_token is missing");
@@ -204,18 +209,24 @@ impl Issuer {
 
     /// The revocation endpoint: 200 for unknown tokens too (RFC 7009 section 2.2).
     pub(crate) fn revoke(&mut self, asked: &Asked) -> Reply {
-        let client_id = match self.client(asked) {
+        let reach = self.settings.vendor.reach();
+        let client_id = match self.client(asked, Endpoint::Revocation) {
             Ok(client) => client.id.clone(),
             Err(refused) => return refused,
         };
         let Some(token) = asked.get("token") else {
             return Reply::error(400, "invalid_request", "token is missing");
         };
+        if reach == Reach::Nothing {
+            return Reply::empty(404);
+        }
         if let Some(known) = self.refresh_tokens.get(&Digest::of(token)) {
-            if let Some(grant) = self.grants.get_mut(&known.grant)
-                && grant.client_id == client_id
-            {
-                grant.revoked = true;
+            let grant = self.grants.get(&known.grant).filter(|it| it.client_id == client_id);
+            let ended = grant.map(|grant| (known.grant, grant.subject.clone()));
+            for (id, grant) in &mut self.grants {
+                let Some((own, subject)) = &ended else { break };
+                let with = reach == Reach::Person && grant.subject == *subject;
+                grant.revoked |= id == own || (with && grant.client_id == client_id);
             }
         } else if let Some(claims) = self.keys.verify("at+jwt", token)
             && claims["client_id"] == client_id.as_str()

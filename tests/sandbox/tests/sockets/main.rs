@@ -12,3 +12,4 @@ mod flows;
 mod pages;
 mod telemetry;
 mod tls;
+mod vendors;
