@@ -518,3 +518,23 @@ fn tokens_bound_to_the_devices_key_outlive_cuts_and_the_key_goes_with_the_sign_i
     assert!(keys.len() == 2 && keys[0].is_some() && keys[1].is_some() && keys[0] != keys[1]);
     whole(world);
 }
+
+#[test]
+fn telemetry_may_have_a_token_of_its_own_that_is_refreshed_on_its_own() {
+    let telemetry_resource = Some(signpost_tests::world::BACKEND);
+    let mut world = online(Setup { telemetry_resource, ..Setup::new(21) });
+    world.backend.is_choosy = true;
+    world.behave(Manners::absent());
+    world.run_for(2 * DAY);
+    assert!(is_online(&world), "{:?}", world.screen());
+    assert_eq!(world.backend.unauthorized, 0, "it never gets another's");
+    assert_eq!(world.status().unwrap().delivery.records, 0);
+    let before = world.count(&Event::Refreshed { rotated: true });
+    world.begin(Happening::Backend(Mood::Unauthorized));
+    world.send_record();
+    world.run_for(MINUTE);
+    assert_eq!(world.count(&Event::Refreshed { rotated: true }), before + 1);
+    assert!(is_online(&world), "what it refuses is its own: {:?}", world.screen());
+    world.end(Happening::Backend(Mood::Unauthorized));
+    whole(world);
+}

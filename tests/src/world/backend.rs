@@ -3,7 +3,7 @@
 
 use super::{
     clock::truth,
-    issuer::{Issuer, Person},
+    issuer::{Access, Issuer, Person},
     proofs::{self, Proofs},
 };
 use signpost_core::{
@@ -77,6 +77,8 @@ pub(super) struct Arrived {
 pub struct Backend {
     /// How it feels.
     pub mood: Mood,
+    /// Whether it takes tokens for itself only.
+    pub is_choosy: bool,
     /// How many requests were refused for their tokens.
     pub unauthorized: u64,
     /// How many devices said that their sign-in ends.
@@ -89,6 +91,7 @@ impl Backend {
     pub(super) fn new() -> Self {
         Self {
             mood: Mood::Well,
+            is_choosy: false,
             unauthorized: 0,
             endings: 0,
             proofs: Proofs::default(),
@@ -120,7 +123,8 @@ impl Backend {
             arrived.reply = proofs::challenge(&why, BACKEND, at);
             return arrived;
         }
-        let honoured = access.is_some_and(|access| issuer.honours(access, at));
+        let is_meant = |access: Access| access.for_telemetry || !self.is_choosy;
+        let honoured = access.is_some_and(|access| issuer.honours(access, at) && is_meant(access));
         if !honoured || self.mood == Mood::Unauthorized {
             self.unauthorized += 1;
             arrived.reply = reply(401);

@@ -3,6 +3,7 @@
 //! (RFC 7009). It is always well; whatever goes wrong between it and the device is the network's.
 
 use super::{
+    backend::BACKEND,
     clock::truth,
     proofs::{self, Proofs},
 };
@@ -132,6 +133,8 @@ pub struct Access {
     pub expires: Duration,
     /// It carries what somebody wanted to be in it.
     pub strong: bool,
+    /// It is for the telemetry backend and nobody else (RFC 8707).
+    pub for_telemetry: bool,
 }
 
 #[derive(Debug)]
@@ -362,7 +365,7 @@ impl Issuer {
                 self.families.push(Family { person, alive: true, newest: 0, ends, strong, key });
                 let family = self.families.len() - 1;
                 let token = self.new_refresh_token(family);
-                self.grant(family, Some(&token), false, at)
+                self.grant(family, Some(&token), (false, false), at)
             }
             Decision::Over => error(400, "invalid_grant"),
         }
@@ -402,7 +405,8 @@ impl Issuer {
                 Some(self.new_refresh_token(family))
             }
         };
-        self.grant(family, new.as_deref(), with_claims, at)
+        let for_telemetry = resource == Some(BACKEND);
+        self.grant(family, new.as_deref(), (with_claims, for_telemetry), at)
     }
 
     fn new_refresh_token(&mut self, family: usize) -> String {
@@ -416,7 +420,7 @@ impl Issuer {
         &mut self,
         family: usize,
         refresh_token: Option<&str>,
-        with_claims: bool,
+        (with_claims, for_telemetry): (bool, bool),
         at: Duration,
     ) -> Reply {
         let Family { person, newest, ends, strong, .. } = self.families[family];
@@ -424,7 +428,7 @@ impl Issuer {
         let token = self.secret("a");
         let expires = at + self.policy.access_lifetime;
         let strong = strong || with_claims;
-        let access = Access { family, rank: newest, expires, strong };
+        let access = Access { family, rank: newest, expires, strong, for_telemetry };
         self.access.insert(self.made, (token.clone(), access));
         let mut body = format!(
             r#"{{"access_token":"{token}","token_type":"{token_type}","expires_in":{}"#,

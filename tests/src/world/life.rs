@@ -219,6 +219,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         seed,
         policy: if calm { Policy::default() } else { usual },
         owner: if rng.u8(0..4) > 0 { OwnerRule::First } else { OwnerRule::Any },
+        telemetry_resource: None,
         unowned_with_first: sabotage != Some(Sabotage::LendToken) && rng.bool(),
         medium: media[rng.usize(..3)],
         rtc: draw_rtc(rng),

@@ -20,6 +20,8 @@ pub struct Setup {
     pub policy: Policy,
     /// Who may own the device.
     pub owner: OwnerRule,
+    /// Telemetry has a token of its own, for this resource.
+    pub telemetry_resource: Option<&'static str>,
     /// Whether records that came before the first sign-in go with the first user's token.
     pub unowned_with_first: bool,
     /// What flash is made of.
@@ -49,6 +51,7 @@ impl Setup {
             seed,
             policy: Policy::default(),
             owner: OwnerRule::First,
+            telemetry_resource: None,
             unowned_with_first: true,
             medium: Medium::File,
             rtc: Rtc::Right,
@@ -86,7 +89,7 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
         },
         delivery: Some(DeliveryConfig {
             endpoint: BACKEND.into(),
-            key: TokenKey::default(),
+            key: TokenKey::new(setup.telemetry_resource.map(Into::into), &[]),
             headers: Vec::new(),
             unowned_with_first: setup.unowned_with_first,
         }),

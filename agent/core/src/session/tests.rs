@@ -5,6 +5,7 @@ mod identity;
 mod owner;
 mod proofs;
 mod quiet;
+mod resources;
 mod step_up;
 mod vendors;
 

@@ -24,6 +24,10 @@ const MIN_REFRESH: Duration = Duration::from_secs(60);
 /// was not used for six months, Entra for 90 days, and others say so in `refresh_expires_in`.
 const KEEP_ALIVE: Duration = Duration::from_secs(86_400);
 
+/// A token that ends before it has reached whom it is for is of no use to anybody: so long before,
+/// or a tenth of its life, it is not handed out any more.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
+
 /// What an access token is for. The default is the one that the sign-in itself gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenKey {
@@ -154,8 +158,11 @@ impl Tokens {
         is_settled: impl Fn(u64) -> bool,
     ) -> Option<AccessToken> {
         let entry = self.entries.get_mut(key)?;
-        let good = !entry.refused && entry.access.expires.is_none_or(|end| end > now + min_ttl);
-        if !good || !is_settled(entry.after) {
+        let good = entry.access.expires.is_none_or(|end| {
+            let on_the_way = (end.since(entry.received) / 10).min(ON_THE_WAY);
+            end > now + min_ttl.max(on_the_way)
+        });
+        if entry.refused || !good || !is_settled(entry.after) {
             return None;
         }
         entry.used = true;
@@ -271,6 +278,16 @@ mod tests {
         assert!((20..=32).contains(&short));
         let brief = holding(121, 1).wake().expect("due").since(at(0)).as_secs();
         assert!(brief >= 60, "not oftener than once a minute");
+    }
+
+    #[test]
+    fn a_token_is_not_handed_out_in_its_last_moments() {
+        for (lifetime, last) in [(3_600, 3_594), (20, 17)] {
+            let mut tokens = holding(lifetime, 1);
+            let mut is_ready =
+                |now| tokens.get(&TokenKey::default(), Duration::ZERO, at(now), |_| true).is_some();
+            assert!(is_ready(last) && !is_ready(last + 1), "{lifetime} s");
+        }
     }
 
     #[test]
