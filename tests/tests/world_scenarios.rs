@@ -538,3 +538,16 @@ fn telemetry_may_have_a_token_of_its_own_that_is_refreshed_on_its_own() {
     world.end(Happening::Backend(Mood::Unauthorized));
     whole(world);
 }
+
+#[test]
+fn a_tenant_that_blocks_device_sign_in_is_said_until_it_is_allowed() {
+    let mut world = World::new(Setup::new(22));
+    for _ in 0..3 {
+        world.network.script(Kind::Code, oauth_error("unauthorized_client"));
+    }
+    assert!(world.run_until(MINUTE, |world| world.screen() == Some(&Screen::Blocked)));
+    assert!(has_fault(&mut world, Fault::NoDeviceFlow));
+    assert!(world.run_until(HOUR, |world| is_online(world)), "{:?}", world.screen());
+    assert!(!has_fault(&mut world, Fault::NoDeviceFlow));
+    whole(world);
+}

@@ -99,6 +99,20 @@ impl OAuthError {
     pub(crate) fn is(&self, code: &str) -> bool {
         self.error == code
     }
+
+    /// The organisation, or the registration, does not allow devices to be signed in like this:
+    /// RFC 6749 section 5.2 (also Entra and Keycloak), GitHub, Google.
+    pub(crate) fn forbids_device_flow(&self) -> bool {
+        [
+            "unauthorized_client",
+            "unsupported_grant_type",
+            "device_flow_disabled",
+            "admin_policy_enforced",
+            "org_internal",
+        ]
+        .iter()
+        .any(|code| self.is(code))
+    }
 }
 
 /// The members of a reply, whatever form they came in.

@@ -41,6 +41,7 @@ impl Driver {
                 Screen::SignInAgain { reason: fault.row().advice.into(), start }
             }
             View::Waiting => Screen::Waiting { start },
+            View::Blocked => Screen::Blocked,
             View::Fault(Fault::CaptivePortal) => Screen::Portal,
             View::Fault(fault) => Screen::Fault(self.fault_screen(fault)),
         }

@@ -12,7 +12,9 @@ use crate::{
     owner::Account,
     secret::Secret,
     time::{Boot, Now},
-    wire::{DeviceAuthorization, IdClaims, PollAnswer, Refusal, TokenReply, server_date},
+    wire::{
+        DeviceAuthorization, IdClaims, OAuthError, PollAnswer, Refusal, TokenReply, server_date,
+    },
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -226,13 +228,13 @@ impl Session {
                 self.pairing = Pairing::Showing(flow);
                 self.issuer_answered();
                 self.clear_fault(Fault::ClientRefused);
+                self.clear_fault(Fault::NoDeviceFlow);
                 self.event(Event::CodeShown);
             }
             Err(Refusal::Error(error)) => {
                 asking.not_before = self.now.boot + asking.refused.next(&mut self.rng);
                 self.issuer_answered();
-                self.raise_fault(Fault::ClientRefused);
-                self.event(Event::Refused { error });
+                self.refused(error);
             }
             Err(Refusal::Trouble(trouble)) => {
                 let wait = asking.unwell.next(&mut self.rng);
@@ -260,8 +262,7 @@ impl Session {
                 self.notice(NoticeKind::Denied);
             }
             PollAnswer::Refused(error) => {
-                self.event(Event::Refused { error });
-                self.raise_fault(Fault::ClientRefused);
+                self.refused(error);
                 self.end_pairing(Ending::Refused);
             }
         }
@@ -271,6 +272,18 @@ impl Session {
         if let Pairing::Showing(flow) = &mut self.pairing {
             flow.repeat(self.now.boot);
         }
+    }
+
+    /// Whoever can mend a wrong secret is not always whoever decides on policies.
+    fn refused(&mut self, error: OAuthError) {
+        let blocked = error.forbids_device_flow();
+        let (fault, other) = match blocked {
+            true => (Fault::NoDeviceFlow, Fault::ClientRefused),
+            false => (Fault::ClientRefused, Fault::NoDeviceFlow),
+        };
+        self.clear_fault(other);
+        self.raise_fault(fault);
+        self.event(Event::Refused { error });
     }
 
     /// The code is over: a new one by itself, a limited number of times.

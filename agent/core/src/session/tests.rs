@@ -1,5 +1,6 @@
 //! The session against scripted replies: no network, no clock, no sleeping.
 
+mod blocked;
 mod ending;
 mod identity;
 mod owner;

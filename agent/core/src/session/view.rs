@@ -81,6 +81,8 @@ pub enum View<'a> {
     SignInAgain(Fault),
     /// Somebody must start a sign-in.
     Waiting,
+    /// The issuer does not let devices sign in like this: somebody there must allow it.
+    Blocked,
     /// Somebody must mend this.
     Fault(Fault),
 }
@@ -125,7 +127,7 @@ impl Session {
             }
             View::Offline => State::Offline,
             View::SignInAgain(_) | View::Waiting => State::Waiting,
-            View::Fault(_) => State::Fault,
+            View::Fault(_) | View::Blocked => State::Fault,
             View::Denied | View::WrongAccount(_) => self.underlying().1,
         }
     }
@@ -169,6 +171,9 @@ impl Session {
             };
         }
         match &self.pairing {
+            Pairing::Resting(Some(Ending::Refused)) if self.is_blocked() => {
+                (View::Blocked, State::Fault)
+            }
             Pairing::Resting(Some(Ending::Refused)) => {
                 (View::Fault(Fault::ClientRefused), State::Fault)
             }
@@ -183,12 +188,20 @@ impl Session {
         }
     }
 
+    /// There is an endpoint, and it says no to all of this kind.
+    fn is_blocked(&self) -> bool {
+        self.endpoints.is_ok() && self.faults.has(Fault::NoDeviceFlow)
+    }
+
     /// No code yet: what is in its way?
     fn before_a_code(&self) -> (View<'_>, State) {
         let in_the_way = self.faults.iter().map(|(fault, _)| fault).find(|fault| {
             matches!(fault.row().class, Class::Admin | Class::Configuration | Class::Portal)
                 || *fault == Fault::CertificateDates
         });
+        if in_the_way == Some(Fault::NoDeviceFlow) && self.is_blocked() {
+            return (View::Blocked, State::Fault);
+        }
         if let Some(fault) = in_the_way.filter(|f| *f != Fault::ConfigUnknownKeys) {
             return (View::Fault(fault), State::Fault);
         }
