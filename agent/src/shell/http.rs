@@ -11,7 +11,7 @@ use crate::config::{ClientIdentity, Compression, Config, Loaded, Proxy};
 use crate::signing::Signer;
 use reqwest::{
     Client, Method, NoProxy, RequestBuilder, Response,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use signpost_core::http::{
     Body, Cause, EXCHANGE_TIMEOUT, MAX_REPLY, Outcome, Peer, Reply, Request,
@@ -182,9 +182,8 @@ async fn receive(mut response: Response) -> Outcome {
     let headers = response.headers();
     let headers = KEPT_HEADERS
         .iter()
-        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)))
+        .filter_map(|name| Some(((*name).to_owned(), joined(headers, name)?)))
         .filter(|(_, value)| value.len() <= MAX_HEADER)
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let status = response.status().as_u16();
     let mut reply = Reply { status, headers, body: Vec::with_capacity(declared as usize) };
@@ -198,6 +197,15 @@ async fn receive(mut response: Response) -> Outcome {
             Err(error) => return Outcome::Lost(cause::after_sending(&error)),
         }
     }
+}
+
+/// The value of a header. A challenge may stand on several lines (RFC 9110 section 5.3); of all
+/// else the first counts.
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let most = if name == "www-authenticate" { 8 } else { 1 };
+    let lines: Vec<&str> = lines.take(most).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 async fn compress(body: &[u8]) -> Option<Vec<u8>> {

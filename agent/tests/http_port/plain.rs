@@ -40,6 +40,17 @@ async fn a_form_goes_out_with_its_headers_and_the_reply_comes_back() {
 }
 
 #[tokio::test]
+async fn a_challenge_on_several_lines_is_one_and_of_other_headers_the_first_counts() {
+    let answer = "HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nRetry-After: 7\r\n\
+         WWW-Authenticate: Bearer error=\"insufficient_user_authentication\", max_age=\"5\"\r\n\
+         Retry-After: 9\r\nContent-Length: 0\r\n\r\n";
+    let reply = reply(answered_with(answer).await);
+    assert_eq!(reply.header("retry-after"), Some("7"));
+    let challenge = signpost_core::wire::Challenge::read(&reply).unwrap();
+    assert_eq!(challenge.max_age, Some(5));
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let mut elsewhere = Server::answering(OK).await;
     let moved =
