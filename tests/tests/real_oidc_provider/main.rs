@@ -34,6 +34,8 @@ fn with_real_issuer_a_device_stays_signed_in_and_loses_nothing() {
     let pairing = agent.wait_for_code();
     Person::follows_the_pages(&stage, &pairing);
     agent.wait_for("online");
+    // Its id_token stood up to the issuer's own keys.
+    agent.assert_silent_about(&["keys cannot be had"]);
 
     let sender = Sender::start(&stage, agent.intake());
     sender.wait_for_more(20);
