@@ -271,10 +271,8 @@ impl PanelKeys {
                     let key = format!("panel.{name}.width");
                     return at.wrong(&key, &format!("found {width}, allowed: 128"));
                 }
-                let controller = match kind {
-                    PanelKind::Sh1106 => Controller::Sh1106,
-                    _ => Controller::Ssd1306,
-                };
+                let is_sh1106 = kind == PanelKind::Sh1106;
+                let controller = if is_sh1106 { Controller::Sh1106 } else { Controller::Ssd1306 };
                 Some(Hardware::Oled { bus, address: address(0x3C), controller, height })
             }
             PanelKind::St7789 | PanelKind::St7735 => {

@@ -148,8 +148,10 @@ impl Board for EmulatedBoard {
     }
 }
 
+type Transact = dyn FnMut(&mut [Operation<'_, u8>]) + Send;
+
 /// A device on an emulated SPI bus.
-pub struct EmulatedSpi(Box<dyn FnMut(&mut [Operation<'_, u8>]) + Send>);
+pub struct EmulatedSpi(Box<Transact>);
 
 impl spi::ErrorType for EmulatedSpi {
     type Error = Infallible;

@@ -158,9 +158,11 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
+    type Taken = Result<Option<bool>, PanelError>;
+
     /// What a button did, and the bell that says that there is more.
     #[derive(Clone)]
-    struct Wire(Arc<(OwnedFd, Mutex<Vec<Result<Option<bool>, PanelError>>>)>);
+    struct Wire(Arc<(OwnedFd, Mutex<Vec<Taken>>)>);
 
     impl Wire {
         fn new() -> Self {
@@ -168,7 +170,7 @@ mod tests {
             Self(Arc::new((bell, Mutex::default())))
         }
 
-        fn happens(&self, what: Result<Option<bool>, PanelError>) {
+        fn happens(&self, what: Taken) {
             self.0.1.lock().unwrap().insert(0, what);
             rustix::io::write(&self.0.0, &1_u64.to_ne_bytes()).unwrap();
         }
@@ -179,7 +181,7 @@ mod tests {
             self.0.0.as_fd()
         }
 
-        fn take(&mut self) -> Result<Option<bool>, PanelError> {
+        fn take(&mut self) -> Taken {
             rustix::io::read(&self.0.0, &mut [0; 8]).unwrap();
             self.0.1.lock().unwrap().pop().unwrap()
         }
