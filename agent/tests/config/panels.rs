@@ -14,10 +14,9 @@ fn driver(keys: &str) -> Driver {
 }
 
 fn hardware(keys: &str) -> Hardware {
-    match driver(keys) {
-        Driver::Board { hardware, .. } => hardware,
-        other => panic!("{keys}: {other:?}"),
-    }
+    let described = driver(keys);
+    let Driver::Board { hardware, .. } = described else { panic!("{keys}: {described:?}") };
+    hardware
 }
 
 #[test]

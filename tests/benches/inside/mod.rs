@@ -20,6 +20,7 @@ use tokio::{runtime, sync::oneshot};
 
 /// A running agent.
 pub(crate) struct Inside {
+    #[allow(dead_code, reason = "not every benchmark asks the agent itself")]
     pub(crate) calls: Calls,
     pub(crate) sandbox: Sandbox,
     home: TempDir,
