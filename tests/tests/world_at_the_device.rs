@@ -3,7 +3,7 @@
 use signpost_core::{fault::Fault, session::Event};
 use signpost_hal::panel::Press;
 use signpost_hal::screen::{Screen, Start};
-use signpost_tests::world::{Happening, Manners, Moment, Mood, Rtc, Setup, Strike, World};
+use signpost_tests::world::{Happening, Manners, Moment, Mood, Policy, Rtc, Setup, Strike, World};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,6 +64,22 @@ fn a_short_press_asks_for_a_code_while_one_is_waited_for() {
     world.press(Press::Short);
     assert!(world.run_until(MINUTE, |world| world.count(&Event::CodeShown) > codes));
     world.behave(Manners::attentive());
+    whole(world);
+}
+
+#[test]
+fn a_short_press_starts_a_sign_in_while_one_is_held_that_ends_soon() {
+    let day = 24 * 60 * MINUTE;
+    let policy = Policy { grant_lifetime: Some(30 * day), ..Policy::default() };
+    let mut world = online(Setup { policy, ..Setup::new(110) });
+    world.behave(Manners::absent());
+    let expires = |world: &mut World| matches!(world.screen(), Some(Screen::Expiring { .. }));
+    assert!(world.run_until(30 * day, expires), "{:?}", world.screen());
+    let codes = world.count(&Event::CodeShown);
+    world.behave(Manners::attentive());
+    world.press(Press::Short);
+    assert!(world.run_until(10 * MINUTE, |world| is_online(world)), "{:?}", world.screen());
+    assert_eq!(world.count(&Event::CodeShown), codes + 1);
     whole(world);
 }
 

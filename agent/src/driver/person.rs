@@ -68,12 +68,14 @@ impl Driver {
         }
     }
 
-    /// Information while somebody is signed in, else a code.
+    /// A code where the panel asks for a sign-in or nobody is signed in, else information.
     fn pressed_shortly(&mut self) {
+        let view = self.session.view();
+        let is_asked_for = matches!(view, View::Expiring(_) | View::SignInAgain(_));
         let held = self.session.grant().status == GrantStatus::Held;
-        if held && self.session.view() == View::Online {
+        if view == View::Online {
             self.show_for(Answering::Account, ANSWER);
-        } else if !held && !self.session.is_wiping() {
+        } else if (is_asked_for || !held) && !self.session.is_wiping() {
             self.session.sign_in(self.now);
         }
     }
