@@ -122,7 +122,7 @@ pub struct Fault {
     pub title: &'static str,
     /// What to do.
     pub advice: &'static str,
-    /// What more is known: which panel, and why.
+    /// What more is known: which panel, and why; the issuer's error with its correlation ids.
     pub detail: Option<String>,
     /// When it came up.
     pub since: Option<String>,

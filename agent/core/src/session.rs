@@ -281,6 +281,8 @@ pub struct Session {
     step_up: Option<StepUp>,
     dpop: Dpop,
     faults: Faults,
+    /// The issuer's words about faults that it caused.
+    words: BTreeMap<Fault, OAuthError>,
     troubles: u32,
     last_id: u64,
     in_flight: BTreeMap<RequestId, Activity>,
@@ -329,6 +331,7 @@ impl Session {
             notice: None,
             tokens: Tokens::default(),
             faults: Faults::default(),
+            words: BTreeMap::new(),
             troubles: 0,
             last_id: 0,
             in_flight: BTreeMap::new(),
@@ -579,6 +582,13 @@ impl Session {
         &self.faults
     }
 
+    /// What the issuer said when it caused `fault`, for whoever asks its support. Not known after a
+    /// restart, until the issuer says it again.
+    #[must_use]
+    pub fn words(&self, fault: Fault) -> Option<&OAuthError> {
+        self.words.get(&fault)
+    }
+
     /// Whether all that must be durable is durable.
     #[must_use]
     pub const fn is_saved(&self) -> bool {
@@ -751,7 +761,14 @@ impl Session {
         }
     }
 
+    /// As [`Session::raise_fault`], by an error of the issuer: the latest one counts.
+    fn raise_fault_by(&mut self, fault: Fault, error: &OAuthError) {
+        self.words.insert(fault, error.clone());
+        self.raise_fault(fault);
+    }
+
     fn clear_fault(&mut self, fault: Fault) {
+        self.words.remove(&fault);
         if self.faults.clear(fault) {
             self.event(Event::FaultCleared(fault));
         }

@@ -9,6 +9,7 @@ mod challenge;
 mod claims;
 mod device;
 mod discovery;
+mod error;
 mod jws;
 mod token;
 
@@ -24,6 +25,7 @@ use crate::{
     time::Wall,
 };
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     vec::Vec,
 };
@@ -35,9 +37,6 @@ const MAX_SPAN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Longest description or correlation id that is kept of an error.
 const MAX_TEXT: usize = 200;
-
-/// How many of an error's numbers are kept.
-const MAX_CODES: usize = 4;
 
 /// A failure that says nothing about code or grant: try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +80,8 @@ impl Trouble {
 
 /// An OAuth error (RFC 6749 section 5.2) in the server's own words, bounded and printable.
 ///
-/// Descriptions are for the journal of whoever runs the device; no server is known to put a token
-/// there, and [`clean`] keeps them short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Its description is left out: it may name a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OAuthError {
     /// The code, aliases already replaced by the standard's name.
     pub error: String,
@@ -91,8 +89,12 @@ pub struct OAuthError {
     pub suberror: Option<String>,
     /// `error_codes` (Entra), where given.
     pub codes: Vec<u32>,
-    /// What to quote to the issuer's support: `correlation_id`, `trace_id`.
-    pub correlation: Option<String>,
+    /// What to quote to the issuer's support: `correlation_id` (Entra).
+    pub correlation: Option<Box<str>>,
+    /// The same for this very request: `trace_id` (Entra).
+    pub trace: Option<Box<str>>,
+    /// `error_uri`: a page that explains it.
+    pub uri: Option<Box<str>>,
 }
 
 impl OAuthError {
@@ -159,21 +161,6 @@ impl Members {
         (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MAX_SPAN.as_secs_f64())))
     }
 
-    /// `error_codes`: Entra's numbers. Where a proxy has dropped them, its description begins with
-    /// the first.
-    fn codes(&self) -> Vec<u32> {
-        let listed = self.0.get("error_codes").and_then(Value::as_array);
-        let number = |value: &Value| u32::try_from(value.as_u64()?).ok();
-        let mut codes: Vec<u32> =
-            listed.into_iter().flatten().take(MAX_CODES).filter_map(number).collect();
-        if codes.is_empty() {
-            let told = self.text(&["error_description"]).and_then(|it| it.strip_prefix("AADSTS"));
-            let digits = told.and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
-            codes.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
-        }
-        codes
-    }
-
     /// The error that these members state, if they do.
     fn error(&self) -> Option<OAuthError> {
         let error = self.text(&["error", "error_code"])?;
@@ -182,8 +169,10 @@ impl Members {
         Some(OAuthError {
             error: clean(error),
             suberror: self.text(&["suberror", "error_subtype"]).map(clean),
-            codes: self.codes(),
-            correlation: self.text(&["correlation_id", "trace_id"]).map(clean),
+            codes: error::codes(self),
+            correlation: error::id(self, "correlation_id"),
+            trace: error::id(self, "trace_id"),
+            uri: error::page(self),
         })
     }
 }

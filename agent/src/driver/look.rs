@@ -196,9 +196,14 @@ impl Driver {
             class: row.class.name(),
             title: row.title,
             advice: row.advice,
-            detail: self.details.get(&fault).cloned(),
+            detail: self.details.get(&fault).cloned().or_else(|| self.issuers_words(fault)),
             since: self.date_of(since),
         }
+    }
+
+    /// What the issuer said, with the ids that its support asks for.
+    fn issuers_words(&self, fault: Fault) -> Option<String> {
+        self.session.words(fault).map(ToString::to_string)
     }
 
     /// The date of an instant of this boot, by today's clock.

@@ -153,16 +153,15 @@ fn delivery(note: &Note) {
 }
 
 fn refused(event: &str, what: &str, error: &OAuthError) {
-    let code = error.codes.first().map(|code| format!("AADSTS{code}"));
     warn!(
         SIGNPOST_EVENT = event,
         SIGNPOST_ERROR = error.error,
         SIGNPOST_SUBERROR = error.suberror,
-        SIGNPOST_ERROR_CODE = code,
+        SIGNPOST_ERROR_CODE = error.number(),
         SIGNPOST_CORRELATION_ID = error.correlation,
-        "{what}: {}{}",
-        error.error,
-        InParentheses(&[error.suberror.as_deref(), code.as_deref(), error.correlation.as_deref()])
+        SIGNPOST_TRACE_ID = error.trace,
+        SIGNPOST_ERROR_URI = error.uri,
+        "{what}: {error}"
     );
 }
 
@@ -199,16 +198,6 @@ const fn ending_words(ending: Ending) -> &'static str {
         Ending::BadIdentity => "the id_token does not stand up to its checks",
         Ending::SignedOut => "somebody signed out",
         Ending::Resumed => "the earlier sign-in works again",
-    }
-}
-
-/// What there is of it, ` (a, b)`.
-struct InParentheses<'a>(&'a [Option<&'a str>]);
-
-impl fmt::Display for InParentheses<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there: Vec<&str> = self.0.iter().filter_map(|text| *text).collect();
-        if there.is_empty() { Ok(()) } else { write!(f, " ({})", there.join(", ")) }
     }
 }
 
@@ -285,9 +274,11 @@ mod tests {
     fn events_have_a_stable_name_and_the_issuers_own_words() {
         let error = OAuthError {
             error: "invalid_grant".into(),
-            suberror: None,
-            codes: vec![50_196],
+            codes: vec![50_057],
             correlation: Some("c-1".into()),
+            trace: Some("t-1".into()),
+            uri: Some("https://idp.example/e".into()),
+            ..OAuthError::default()
         };
         let lines = heard(LevelFilter::INFO, || {
             write(&Entry::Session(Event::Suspended { error }));
@@ -296,8 +287,17 @@ mod tests {
         });
         assert_eq!(lines.len(), 2, "what is delivered is no news: {lines:?}");
         assert!(lines[0].contains(r#"SIGNPOST_EVENT="suspended""#), "{lines:?}");
-        assert!(lines[0].contains(r#"SIGNPOST_CORRELATION_ID="c-1""#), "{lines:?}");
-        assert!(lines[0].contains("invalid_grant (AADSTS50196, c-1)"), "{lines:?}");
+        for field in [
+            r#"SIGNPOST_ERROR="invalid_grant""#,
+            r#"SIGNPOST_ERROR_CODE="AADSTS50057""#,
+            r#"SIGNPOST_CORRELATION_ID="c-1""#,
+            r#"SIGNPOST_TRACE_ID="t-1""#,
+            r#"SIGNPOST_ERROR_URI="https://idp.example/e""#,
+            "invalid_grant (AADSTS50057, correlation id c-1, trace id t-1, see https://idp.example/e)",
+        ] {
+            assert!(lines[0].contains(field), "{field}: {lines:?}");
+        }
+        assert!(!lines[0].contains("SUBERROR"), "{lines:?}");
         assert!(lines[1].contains(r#"SIGNPOST_FAULT="E01""#), "{lines:?}");
     }
 

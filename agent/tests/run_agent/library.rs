@@ -244,3 +244,21 @@ async fn who_no_longer_waits_makes_room() {
     while timeout(Duration::from_millis(20), ask()).await.is_ok() {}
     agent.stop().await;
 }
+
+#[tokio::test]
+async fn status_has_the_issuers_error_with_what_its_support_asks_for() {
+    let servers = Servers::start().await;
+    servers.world().refusal = Some(
+        r#"{"error":"unauthorized_client","error_codes":[700016],"trace_id":"t-1",
+            "correlation_id":"c-1","error_uri":"https://idp.example/error?code=700016",
+            "error_description":"AADSTS700016: anna@acme.example has no such app"}"#,
+    );
+    let device = Device::new(&servers);
+    let agent = Running::start(&device);
+    let status = agent.becomes(|status| status.state == "fault").await;
+    let fault = status.faults.iter().find(|fault| fault.code == "E09").unwrap();
+    let said = "unauthorized_client (AADSTS700016, correlation id c-1, trace id t-1, \
+                see https://idp.example/error?code=700016)";
+    assert_eq!(fault.detail.as_deref(), Some(said));
+    agent.stop().await;
+}

@@ -16,6 +16,8 @@ pub(crate) struct World {
     /// Refreshes are read, and never answered.
     pub(crate) hangs: bool,
     pub(crate) refreshes: u32,
+    /// What is answered, with 400, to who asks for a code.
+    pub(crate) refusal: Option<&'static str>,
     /// Seconds that an access token is good.
     pub(crate) lifetime: u32,
     /// `authorization` of what telemetry came, newest last.
@@ -88,6 +90,9 @@ impl Servers {
                     "device_authorization_endpoint":"{url}/device"}}"#
                 ),
             ),
+            "/device" if world.refusal.is_some() => {
+                (400, world.refusal.unwrap_or_default().to_owned())
+            }
             "/device" => {
                 world.codes += 1;
                 let code = world.codes;

@@ -197,7 +197,7 @@ impl Saboteur {
         let mut also = Vec::new();
         if let (Sabotage::JournalCode, Screen::SignIn(sign_in)) = (way, &screen) {
             let error = sign_in.user_code.clone();
-            let error = OAuthError { error, suberror: None, codes: vec![], correlation: None };
+            let error = OAuthError { error, ..OAuthError::default() };
             also.push(Submit::Journal(Entry::Session(Event::Refused { error })));
         }
         Fake::Pass(Submit::Screen(screen), also)

@@ -282,7 +282,7 @@ impl Session {
             false => (Fault::ClientRefused, Fault::NoDeviceFlow),
         };
         self.clear_fault(other);
-        self.raise_fault(fault);
+        self.raise_fault_by(fault, &error);
         self.event(Event::Refused { error });
     }
 

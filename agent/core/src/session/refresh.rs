@@ -341,7 +341,7 @@ impl Session {
         grant.suspension = Some(suspension);
         grant.intent = false;
         self.saver.touch();
-        self.raise_fault(suspension.fault());
+        self.raise_fault_by(suspension.fault(), &error);
         if first {
             self.event(Event::Suspended { error });
         }
@@ -350,8 +350,8 @@ impl Session {
     fn refresh_refused(&mut self, key: TokenKey, error: OAuthError) {
         self.issuer_answered();
         if key == TokenKey::default() {
+            self.raise_fault_by(Fault::ClientRefused, &error);
             self.event(Event::Refused { error });
-            self.raise_fault(Fault::ClientRefused);
             self.refresh_later(key, Duration::from_secs(60));
         } else {
             self.event(Event::TokenRefused { error });

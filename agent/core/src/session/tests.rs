@@ -9,6 +9,7 @@ mod quiet;
 mod resources;
 mod step_up;
 mod vendors;
+mod words;
 
 use super::*;
 use crate::{

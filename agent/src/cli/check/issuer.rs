@@ -315,7 +315,7 @@ impl Walker {
 
     fn refused(&self, step: Step, error: &OAuthError, way: &mut Way) {
         let row = Fault::ClientRefused.row();
-        let detail = format!("{} {}: {}", row.code, row.title, words(error));
+        let detail = format!("{} {}: {error}", row.code, row.title);
         way.miss(step, detail, advice::refused(self.profile, step == Step::Poll, error));
     }
 }
@@ -407,15 +407,5 @@ fn troubled(step: Step, trouble: &Trouble, way: &mut Way) {
             let what = format!("HTTP status {status} with what is no answer");
             way.miss_by(step, Fault::IssuerUnwell, &what);
         }
-    }
-}
-
-/// The issuer's words, with what its support asks for.
-fn words(error: &OAuthError) -> String {
-    let more: Vec<&str> =
-        [&error.suberror, &error.correlation].into_iter().flatten().map(String::as_str).collect();
-    match more.as_slice() {
-        [] => error.error.clone(),
-        more => format!("{} ({})", error.error, more.join(", ")),
     }
 }

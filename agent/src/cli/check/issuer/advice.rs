@@ -215,12 +215,7 @@ mod tests {
     use signpost_core::profile::Profile;
 
     fn advice(profile: &str, polling: bool, error: &str) -> &'static str {
-        let error = OAuthError {
-            error: error.into(),
-            suberror: None,
-            codes: Vec::new(),
-            correlation: None,
-        };
+        let error = OAuthError { error: error.into(), ..OAuthError::default() };
         refused(profile, polling, &error)
     }
 
