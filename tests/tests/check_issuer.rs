@@ -267,7 +267,11 @@ async fn the_code_is_missed_where_scopes_or_grant_type_are_refused_and_the_vendo
         ("google", "invalid_client", "TVs and Limited Input devices"),
         ("generic", "brand_new_error", "Check issuer.client_id, secret and scopes"),
     ] {
-        device.configure(&format!("url = \"{url}\"\nprofile = \"{profile}\""));
+        // By hand: not every vendor has a discovery document.
+        device.configure(&format!(
+            "profile = \"{profile}\"\ntoken_endpoint = \"{url}/token\"\n\
+             device_authorization_endpoint = \"{url}/device_authorization\""
+        ));
         device.sandbox.clear_faults(None);
         device.fault(Endpoint::DeviceAuthorization, Fault::oauth(error));
         device.misses("issuer.code", &format!("E09 Client refused: {error}"), advice).await;
@@ -275,6 +279,11 @@ async fn the_code_is_missed_where_scopes_or_grant_type_are_refused_and_the_vendo
     device.sandbox.clear_faults(None);
     device.fault(Endpoint::DeviceAuthorization, Fault::Empty { status: 400 });
     device.misses("issuer.code", "HTTP status 400 with what is no answer", "tries again").await;
+    device.sandbox.clear_faults(None);
+    device.configure(&format!(
+        "token_endpoint = \"{url}/token\"\ndevice_authorization_endpoint = \"{url}/nowhere\""
+    ));
+    device.misses("issuer.code", "HTTP status 404: nobody is there", "issuer.url").await;
 }
 
 #[tokio::test]

@@ -403,6 +403,12 @@ fn troubled(step: Step, trouble: &Trouble, way: &mut Way) {
         Trouble::Page => {
             way.miss_by(step, Fault::CaptivePortal, "a web page came where data is due");
         }
+        // The document itself may lie elsewhere; the endpoints do not.
+        Trouble::Garbage { status: status @ (404 | 405) } if step != Step::Discovery => way.miss(
+            step,
+            format!("HTTP status {status}: nobody is there who gives codes or tokens"),
+            "check issuer.url, and endpoints that are set by hand",
+        ),
         Trouble::Garbage { status } => {
             let what = format!("HTTP status {status} with what is no answer");
             way.miss_by(step, Fault::IssuerUnwell, &what);
