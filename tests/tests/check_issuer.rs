@@ -256,16 +256,17 @@ async fn the_code_is_missed_where_the_issuer_does_not_know_the_client() {
 async fn the_code_is_missed_where_scopes_or_grant_type_are_refused_and_the_vendor_is_named() {
     let device = Device::new().await;
     let url = device.sandbox.issuer_url();
-    for (profile, error, advice) in [
-        ("generic", "invalid_scope", "take out of issuer.scopes"),
-        ("generic", "unauthorized_client", "allow the device authorization grant"),
-        ("keycloak", "invalid_grant", "OAuth 2.0 Device Authorization Grant on"),
-        ("auth0", "unauthorized_client", "Grant Types: tick Device Code"),
-        ("okta", "invalid_scope", "Security > API > the server > Scopes"),
-        ("entra", "unauthorized_client", "issuer.tenant"),
-        ("github", "device_flow_disabled", "tick Enable Device Flow"),
-        ("google", "invalid_client", "TVs and Limited Input devices"),
-        ("generic", "brand_new_error", "Check issuer.client_id, secret and scopes"),
+    let (refused, forbidden) = ("E09 Client refused", "E08 No device login");
+    for (profile, fault, error, advice) in [
+        ("generic", refused, "invalid_scope", "take out of issuer.scopes"),
+        ("generic", forbidden, "unauthorized_client", "allow the device authorization grant"),
+        ("keycloak", refused, "invalid_grant", "OAuth 2.0 Device Authorization Grant on"),
+        ("auth0", forbidden, "unauthorized_client", "Grant Types: tick Device Code"),
+        ("okta", refused, "invalid_scope", "Security > API > the server > Scopes"),
+        ("entra", forbidden, "unauthorized_client", "issuer.tenant"),
+        ("github", forbidden, "device_flow_disabled", "tick Enable Device Flow"),
+        ("google", refused, "invalid_client", "TVs and Limited Input devices"),
+        ("generic", refused, "brand_new_error", "Check issuer.client_id, secret and scopes"),
     ] {
         // By hand: not every vendor has a discovery document.
         device.configure(&format!(
@@ -274,7 +275,7 @@ async fn the_code_is_missed_where_scopes_or_grant_type_are_refused_and_the_vendo
         ));
         device.sandbox.clear_faults(None);
         device.fault(Endpoint::DeviceAuthorization, Fault::oauth(error));
-        device.misses("issuer.code", &format!("E09 Client refused: {error}"), advice).await;
+        device.misses("issuer.code", &format!("{fault}: {error}"), advice).await;
     }
     device.sandbox.clear_faults(None);
     device.fault(Endpoint::DeviceAuthorization, Fault::Empty { status: 400 });
@@ -335,6 +336,18 @@ async fn endpoints_that_are_configured_need_no_discovery() {
     assert_eq!(steps[3]["detail"], "not needed: the endpoints are configured");
     assert_eq!(steps[5]["result"], "ok");
     assert_eq!(device.sandbox.count(Endpoint::Discovery), 0);
+}
+
+#[tokio::test]
+async fn bound_tokens_are_asked_for_with_a_key_that_is_not_kept() {
+    let device = Device::new().await;
+    let url = device.sandbox.issuer_url();
+    device.configure(&format!("url = \"{url}\"\ndpop = true"));
+    let (code, steps) = device.check().await;
+    assert_eq!(code, Some(0), "{steps:?}");
+    assert_eq!(steps[5]["result"], "ok");
+    let left: Vec<_> = std::fs::read_dir(device.folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "signpost.toml: {left:?}");
 }
 
 #[tokio::test]

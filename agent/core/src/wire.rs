@@ -104,7 +104,8 @@ impl OAuthError {
 
     /// The organisation, or the registration, does not allow devices to be signed in like this:
     /// RFC 6749 section 5.2 (also Entra and Keycloak), GitHub, Google.
-    pub(crate) fn forbids_device_flow(&self) -> bool {
+    #[must_use]
+    pub fn forbids_device_flow(&self) -> bool {
         [
             "unauthorized_client",
             "unsupported_grant_type",

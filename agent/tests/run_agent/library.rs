@@ -256,7 +256,7 @@ async fn status_has_the_issuers_error_with_what_its_support_asks_for() {
     let device = Device::new(&servers);
     let agent = Running::start(&device);
     let status = agent.becomes(|status| status.state == "fault").await;
-    let fault = status.faults.iter().find(|fault| fault.code == "E09").unwrap();
+    let fault = status.faults.iter().find(|fault| fault.code == "E08").unwrap();
     let said = "unauthorized_client (AADSTS700016, correlation id c-1, trace id t-1, \
                 see https://idp.example/error?code=700016)";
     assert_eq!(fault.detail.as_deref(), Some(said));

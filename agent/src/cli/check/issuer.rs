@@ -314,7 +314,8 @@ impl Walker {
     }
 
     fn refused(&self, step: Step, error: &OAuthError, way: &mut Way) {
-        let row = Fault::ClientRefused.row();
+        let forbids = error.forbids_device_flow();
+        let row = if forbids { Fault::NoDeviceFlow } else { Fault::ClientRefused }.row();
         let detail = format!("{} {}: {error}", row.code, row.title);
         way.miss(step, detail, advice::refused(self.profile, step == Step::Poll, error));
     }
@@ -353,6 +354,11 @@ fn connected(request: &Request, outcome: &Outcome, way: &mut Way) -> bool {
         Outcome::NotSent(Cause::Dns) => {
             let what = format!("{host} has no address");
             way.miss_by(Step::Dns, Fault::IssuerUnreachable, &what);
+            return false;
+        }
+        Outcome::NotSent(Cause::Unsigned) => {
+            let advice = "it is ES256, or RSA of 2048 bits or more: see issuer.private_key_file";
+            way.miss(Step::Settings, "the key of this client does not sign", advice);
             return false;
         }
         Outcome::Reply(_) => None,

@@ -18,19 +18,24 @@ fn words(rig: &Rig, fault: Fault) -> Option<String> {
 #[test]
 fn a_refused_client_has_the_issuers_words_until_it_is_taken() {
     let mut rig = Rig::fresh();
-    rig.answer(&blocked("unauthorized_client", "c-1"));
-    let said = "unauthorized_client (AADSTS53003, correlation id c-1)";
+    rig.answer(&blocked("invalid_scope", "c-1"));
+    let said = "invalid_scope (AADSTS53003, correlation id c-1)";
     assert_eq!(words(&rig, Fault::ClientRefused).as_deref(), Some(said));
     rig.pass(120);
-    rig.answer(&blocked("unauthorized_client", "c-2"));
+    rig.answer(&blocked("invalid_scope", "c-2"));
     assert!(words(&rig, Fault::ClientRefused).is_some_and(|said| said.contains("c-2")), "latest");
     rig.pass(3_600);
     rig.answer(&json(200, CODE));
     assert_eq!(words(&rig, Fault::ClientRefused), None);
 
     rig.pass(5);
-    rig.answer(&blocked("invalid_client", "c-3"));
-    assert!(words(&rig, Fault::ClientRefused).is_some_and(|said| said.contains("c-3")), "polling");
+    rig.answer(&blocked("unauthorized_client", "c-3"));
+    assert!(words(&rig, Fault::NoDeviceFlow).is_some_and(|said| said.contains("c-3")), "polling");
+    rig.session.sign_in(rig.now);
+    rig.drain();
+    rig.answer(&blocked("invalid_client", "c-4"));
+    assert_eq!(words(&rig, Fault::NoDeviceFlow), None);
+    assert!(words(&rig, Fault::ClientRefused).is_some_and(|said| said.contains("c-4")));
 }
 
 #[test]
