@@ -14,6 +14,7 @@
 mod discovery;
 mod dpop;
 mod ending;
+mod faults;
 mod flow;
 mod identity;
 mod pairing;
@@ -33,14 +34,14 @@ pub use view::{GrantStatus, GrantView, State, View};
 
 use crate::{
     fault::{Fault, Faults},
-    http::{Body, Cause, Outcome, Peer, Request},
+    http::{Body, Outcome, Peer, Request},
     issuer::{ClientAuth, Endpoints, IssuerConfig, Missing, basic_header},
     jws::{self, Unsigned},
     owner::{Account, OwnerId, OwnerRule},
     profile::AssertionAudience,
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
-    wire::{self, KeySet, Metadata, OAuthError, Trouble, Unacceptable, Verify, form, server_date},
+    wire::{self, KeySet, Metadata, OAuthError, Unacceptable, Verify, form, server_date},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -576,19 +577,6 @@ impl Session {
         self.record.grant.as_ref().map_or(OwnerId::DEVICE, |grant| grant.account.id)
     }
 
-    /// The faults that are up.
-    #[must_use]
-    pub const fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
-    /// What the issuer said when it caused `fault`, for whoever asks its support. Not known after a
-    /// restart, until the issuer says it again.
-    #[must_use]
-    pub fn words(&self, fault: Fault) -> Option<&OAuthError> {
-        self.words.get(&fault)
-    }
-
     /// Whether all that must be durable is durable.
     #[must_use]
     pub const fn is_saved(&self) -> bool {
@@ -717,71 +705,6 @@ impl Session {
         self.in_flight.retain(|_, a| *a != activity);
         let in_flight = &self.in_flight;
         self.sends.retain(|(id, _)| in_flight.contains_key(id));
-    }
-
-    /// The issuer did not answer as it should: which fault is that?
-    fn issuer_trouble(&mut self, trouble: &Trouble) {
-        self.troubles += 1;
-        let fault = match trouble {
-            Trouble::NotSent(cause) | Trouble::Lost(cause) => match cause {
-                Cause::CertificateDates => Fault::CertificateDates,
-                Cause::CertificateUntrusted | Cause::Tls => Fault::CertificateUntrusted,
-                Cause::Dns | Cause::Connect | Cause::Timeout | Cause::Broken => {
-                    Fault::IssuerUnreachable
-                }
-                Cause::TooLarge => Fault::IssuerUnwell,
-                Cause::Unsigned => Fault::ClientRefused,
-            },
-            Trouble::Page => Fault::CaptivePortal,
-            Trouble::Server { .. } | Trouble::Garbage { .. } => Fault::IssuerUnwell,
-        };
-        // One stumble is no fault; two in a row are.
-        if self.troubles > 1 || !matches!(fault, Fault::IssuerUnreachable | Fault::IssuerUnwell) {
-            self.raise_fault(fault);
-        }
-    }
-
-    /// The issuer answered in OAuth's words: whatever kept it from that is over.
-    fn issuer_answered(&mut self) {
-        self.troubles = 0;
-        for fault in [
-            Fault::IssuerUnreachable,
-            Fault::IssuerUnwell,
-            Fault::CaptivePortal,
-            Fault::CertificateUntrusted,
-            Fault::CertificateDates,
-        ] {
-            self.clear_fault(fault);
-        }
-    }
-
-    fn raise_fault(&mut self, fault: Fault) {
-        if self.faults.raise(fault, self.now.boot) {
-            self.event(Event::FaultRaised(fault));
-        }
-    }
-
-    /// As [`Session::raise_fault`], by an error of the issuer: the latest one counts.
-    fn raise_fault_by(&mut self, fault: Fault, error: &OAuthError) {
-        self.words.insert(fault, error.clone());
-        self.raise_fault(fault);
-    }
-
-    fn clear_fault(&mut self, fault: Fault) {
-        self.words.remove(&fault);
-        if self.faults.clear(fault) {
-            self.event(Event::FaultCleared(fault));
-        }
-    }
-
-    fn restore_faults(&mut self) {
-        let suspension = self.record.grant.as_ref().and_then(|grant| grant.suspension);
-        if let Some(suspension) = suspension {
-            self.raise_fault(suspension.fault());
-        }
-        if !self.record.revocations.is_empty() {
-            self.raise_fault(Fault::RevocationPending);
-        }
     }
 
     fn event(&mut self, event: Event) {

@@ -13,7 +13,11 @@ mod words;
 
 use super::*;
 use crate::{
-    http::Reply, issuer::ExplicitEndpoints, jws::DeviceKey, owner::Demand, profile::GENERIC,
+    http::{Cause, Reply},
+    issuer::ExplicitEndpoints,
+    jws::DeviceKey,
+    owner::Demand,
+    profile::GENERIC,
     wire::scope_list,
 };
 use alloc::{
