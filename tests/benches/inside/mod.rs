@@ -37,6 +37,7 @@ impl Inside {
         let at = home.path().display();
         let text = format!(
             "[issuer]\nurl = \"{}\"\nclient_id = \"signpost\"\n\
+             scopes = [\"openid\", \"offline_access\", \"telemetry.write\"]\n\
              [store]\ntokens = {{ path = \"{at}/tokens.flash\" }}\n\
              spool = {{ path = \"{at}/spool.flash\", size = \"1 MiB\" }}\n\
              [telemetry]\nendpoint = \"{}\"\nlisten = [\"unix:{at}/otlp.sock\"]\nvitals = \"1 s\"\n\
