@@ -4,6 +4,7 @@
 mod bad_stores;
 mod binary;
 mod board;
+mod canary;
 mod clones;
 mod device;
 mod library;

@@ -49,7 +49,7 @@ struct Kind {
     bring: &'static str,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         stem: "i2c-",
         group: "i2c",
@@ -69,6 +69,12 @@ const KINDS: [Kind; 5] = [
         group: "gpio",
         subsystem: "gpio",
         bring: "check the number of the chip, and that the kernel has its driver",
+    },
+    Kind {
+        stem: "gpiomem",
+        group: "gpio",
+        subsystem: "bcm2835-gpiomem",
+        bring: "load module bcm2835-gpiomem, or set device.pins to linux",
     },
     Kind {
         stem: "fb",
@@ -107,6 +113,7 @@ mod tests {
             ("/dev/i2c-1", "i2c", "i2c-dev"),
             ("/dev/spidev0.0", "spi", "spidev"),
             ("/dev/gpiochip0", "gpio", "gpio"),
+            ("/dev/gpiomem", "gpio", "bcm2835-gpiomem"),
             ("/dev/fb0", "video", "graphics"),
             ("/dev/input/event3", "input", "input"),
         ] {

@@ -170,7 +170,15 @@ impl Input {
 #[cfg(feature = "rppal")]
 fn pi(name: &LineName) -> Result<rppal::gpio::Pin, PanelError> {
     let number = name.on_pi()?;
-    rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|e| name.not_taken(&e))
+    let taken = rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(number));
+    taken.map_err(|error| {
+        if let rppal::gpio::Error::PermissionDenied(_) = error {
+            // It tries /dev/mem last, which is root's, and names that.
+            let denied = std::io::ErrorKind::PermissionDenied.into();
+            return super::advice::cannot_open(Path::new("/dev/gpiomem"), &denied);
+        }
+        name.not_taken(&error)
+    })
 }
 
 fn value(high: bool) -> Value {
