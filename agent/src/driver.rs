@@ -256,7 +256,10 @@ impl Driver {
             JobResult::Forgotten(result) => {
                 let owner = self.forgetting.take();
                 match (owner, result) {
-                    (Some(owner), Ok(_)) => self.session.handle_forgotten(owner, self.now),
+                    (Some(owner), Ok(_)) => {
+                        self.session.handle_forgotten(owner, self.now);
+                        self.restart_delivery();
+                    }
                     // The owner's records could be read still: again, until it is done.
                     (Some(_) | None, _) => self.forget_at = self.now.boot + FORGET_AGAIN,
                 }
@@ -423,7 +426,7 @@ impl Driver {
     }
 
     fn next_action(&mut self) -> Option<Action> {
-        if !self.may_send() || self.wiping {
+        if !self.may_send() || self.wiping || self.forgetting.is_some() {
             return None;
         }
         let (session, now) = (&mut self.session, self.now);

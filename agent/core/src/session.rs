@@ -362,6 +362,11 @@ impl Session {
         self.now = now;
         self.confirm_clock(outcome);
         let activity = self.in_flight.remove(&id);
+        // A document may come from a cache that is minutes behind.
+        let is_answer = !matches!(activity, None | Some(Activity::Discovery | Activity::Keys));
+        if let Some(date) = server_date(outcome).filter(|_| is_answer) {
+            self.issuer_date = Some((date, now.boot));
+        }
         if let (Some(activity), Ok(endpoints)) = (activity, self.endpoints.clone()) {
             self.hear_nonce(&endpoints.token, outcome);
             if self.retries_with_nonce(activity, outcome) {
@@ -631,9 +636,6 @@ impl Session {
     /// The floor for later starts is raised by dates only that a server agrees with: one wild jump
     /// of the clock must not make every right date after it look too early.
     fn confirm_clock(&mut self, outcome: &Outcome) {
-        if let Some(date) = server_date(outcome) {
-            self.issuer_date = Some((date, self.now.boot));
-        }
         let Some((wall, date)) = self.gate.usable(self.now).zip(server_date(outcome)) else {
             return;
         };

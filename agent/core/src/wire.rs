@@ -316,10 +316,17 @@ fn http_date(text: &str) -> Option<Duration> {
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = i64::try_from(MONTHS.find(month).filter(|_| month.len() == 3)? / 3 + 1).ok()?;
-    let in_range = (1..=31).contains(&day) && (1970..10_000).contains(&year);
+    let in_range = (1..=31).contains(&day)
+        && (1970..10_000).contains(&year)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..=60).contains(&second);
+    if !in_range {
+        return None;
+    }
     let days = days_from_civil(year, month, day);
     let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-    u64::try_from(seconds).ok().filter(|_| in_range).map(Duration::from_secs)
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar: years begin in March, so that the leap day

@@ -54,8 +54,16 @@ fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
     let mut probes = vec![config(&loaded)];
     let Ok(loaded) = loaded else { return probes };
     let (agent, known) = agent(options, arguments);
-    // An agent that runs has them, and may do what whoever asks may not.
-    let panels = if known.is_empty() { panels(&loaded, arguments) } else { unknown("panels") };
+    // An agent that runs has them, and may do what whoever asks may not: even one that does not
+    // answer them is not painted over.
+    let panels = match (agent.result, known.is_empty()) {
+        (Verdict::Warning, _) => panels(&loaded, arguments),
+        (_, true) => vec![
+            Probe::new("panels", Verdict::Skipped, "the agent has them and cannot be asked")
+                .advise("run this as root or as the agent's user"),
+        ],
+        (_, false) => unknown("panels"),
+    };
     probes.push(agent);
     let own = [clock(), flash(&loaded), seal(&loaded), dns(&loaded, arguments)];
     let own = own.into_iter().chain(panels);

@@ -58,7 +58,7 @@ section! {
     pub(super) struct ButtonKeys {
         enabled: bool = true,
         line: Option<LineName>,
-        active_low: bool = true,
+        active_low: Option<bool>,
         input: Option<AbsPath>,
         code: Option<KeyCode>,
     }
@@ -90,8 +90,20 @@ pub enum Button {
 
 impl ButtonKeys {
     pub(super) fn resolve(self, name: &Name, at: &mut Resolve<'_>) -> Option<Button> {
+        let unused = match (&self.line, &self.input) {
+            (Some(_), None) if self.code.is_some() => Some(("code", "a GPIO line has no keys")),
+            (None, Some(_)) if self.active_low.is_some() => {
+                Some(("active_low", "an input device knows how its keys are wired"))
+            }
+            _ => None,
+        };
+        if let Some((key, why)) = unused {
+            at.ignored(&format!("button.{name}.{key}"), format!("{why}; remove it"));
+        }
         match (self.line, self.input) {
-            (Some(line), None) => Some(Button::Line { line, active_low: self.active_low }),
+            (Some(line), None) => {
+                Some(Button::Line { line, active_low: self.active_low.unwrap_or(true) })
+            }
             (None, Some(device)) => Some(Button::Input { device, code: self.code }),
             (None, None) => at.missing(
                 &format!("button.{name}.line"),

@@ -35,8 +35,9 @@ pub fn unit(config: &Config) -> String {
                 for line in hardware.lines() {
                     needs.line(line, config.device.pins);
                 }
-                if let Some(path) = hardware.path() {
-                    needs.file(path, Some("video"));
+                // A pipe is there before it is opened, and opens without leave to write there.
+                if let Some(path) = hardware.path().filter(|path| path.starts_with("/dev")) {
+                    needs.device(path, Some("video"));
                 }
             }
             Driver::NotBuiltIn { .. } => {}
@@ -99,7 +100,12 @@ impl Needs {
 
     fn line(&mut self, line: &LineName, pins: Pins) {
         match (pins, line) {
-            (Pins::Rppal, _) => self.device(Path::new("/dev/gpiomem"), Some("gpio")),
+            // rppal asks the chips first which of them is the board's; the second is a Pi 5's.
+            (Pins::Rppal, _) => {
+                for node in ["/dev/gpiomem", "/dev/gpiomem0", "char-gpiochip"] {
+                    self.device(Path::new(node), Some("gpio"));
+                }
+            }
             (Pins::Linux, LineName::Number(chip, _)) => {
                 self.device(Path::new(&format!("/dev/gpiochip{chip}")), Some("gpio"));
             }

@@ -28,8 +28,9 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How long all panels together may take to clear themselves at the end.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long all panels together may take to clear themselves at the end: as long as most need, and
+/// no longer than whoever stops the agent should have to wait. Paper keeps what it shows.
+const PATIENCE: Duration = Duration::from_millis(90);
 
 /// How many presses wait for the loop at most; more than a person can make are dropped.
 const MAX_PRESSES: usize = 16;

@@ -217,6 +217,14 @@ fn the_unit_opens_exactly_what_is_configured() {
     assert_eq!(unit("[panel.x]\nkind = \"terminal\"\n"), "");
     assert_eq!(
         unit(
+            "[device]\npins = \"rppal\"\n[lamp.x]\nline = \"GPIO17\"\n[panel.x]\nkind = \"serial\"\nport = \"/dev/ttyS0\"\n"
+        ),
+        "PrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=/dev/gpiomem rw\n\
+         DeviceAllow=/dev/gpiomem0 rw\nDeviceAllow=/dev/ttyS0 rw\nDeviceAllow=char-gpiochip rw\n\
+         SupplementaryGroups=dialout\nSupplementaryGroups=gpio\n"
+    );
+    assert_eq!(
+        unit(
             "[store]\ntokens.path = \"/dev/mtd3\"\nspool.path = \"/data/my spool/50%.flash\"\n\
              key = [\"credential:board.key\", \"auto\"]\n\
              [panel.x]\nkind = \"serial\"\nport = \"/dev/ttyAMA0\"\n\
@@ -228,7 +236,7 @@ fn the_unit_opens_exactly_what_is_configured() {
          DeviceAllow=/dev/gpiochip0 rw\nDeviceAllow=/dev/gpiochip1 rw\nDeviceAllow=/dev/input/event0 rw\n\
          DeviceAllow=/dev/mtd3 rw\nDeviceAllow=/dev/spidev0.1 rw\nDeviceAllow=/dev/ttyAMA0 rw\n\
          SupplementaryGroups=dialout\nSupplementaryGroups=gpio\nSupplementaryGroups=input\nSupplementaryGroups=spi\n\
-         ReadWritePaths=\"/data/my spool\"\nReadWritePaths=/data/kiosk\nLoadCredentialEncrypted=board.key\n"
+         ReadWritePaths=\"/data/my spool\"\nLoadCredentialEncrypted=board.key\n"
     );
 }
 

@@ -110,6 +110,20 @@ fn what_is_missing_or_never_built_is_said_with_what_there_is() {
 }
 
 #[test]
+fn keys_that_a_button_has_no_use_for_are_said() {
+    for (keys, said) in [
+        ("line = \"GPIO27\"\ncode = 408", "button.x.code: a GPIO line has no keys; remove it"),
+        (
+            "input = \"/dev/input/event0\"\nactive_low = false",
+            "button.x.active_low: an input device knows how its keys are wired; remove it",
+        ),
+    ] {
+        let warnings = Root::with(format!("{LEAST}[button.x]\n{keys}\n")).warnings();
+        assert!(warnings.ends_with(said) && warnings.lines().count() == 1, "{warnings}");
+    }
+}
+
+#[test]
 fn keys_of_other_kinds_are_left_out_and_said() {
     let warnings =
         Root::with(format!("{LEAST}[panel.x]\nkind = \"hd44780\"\nbus = \"i2c-1\"\nrotate = 90\n"))

@@ -142,7 +142,13 @@ impl<G: Glass> Panel for Pixels<G> {
         if self.drawn.is_none() {
             self.glass.start()?;
         }
-        self.draw(Bitmap::new(width, height), true)
+        let mut empty = Bitmap::new(width, height);
+        // Ink is what is dark there: a display with a light is black when it shows nothing, and
+        // only paper is white.
+        if self.glass.ink() == Ink::Dark && !self.glass.is_slow() {
+            empty.fill(empty.area(), true);
+        }
+        self.draw(empty, true)
     }
 }
 

@@ -87,6 +87,7 @@ impl<W: Write + Send> Panel for Json<W> {
     }
 
     fn clear(&mut self) -> Result<(), PanelError> {
+        self.written = None;
         self.write(Map::from_iter([("screen".to_owned(), "none".into())]))
     }
 }
@@ -193,6 +194,17 @@ mod tests {
         assert!(shown("user_code").starts_with("WDJB?-M?"), "{}", shown("user_code"));
         assert_eq!(shown("verification_uri"), "https://a.example/%07d");
         assert_eq!(lines[1], serde_json::json!({ "screen": "none" }));
+    }
+
+    #[test]
+    fn what_was_taken_off_is_written_again() {
+        let mut out = Vec::new();
+        let mut panel = Json::new(&mut out, Language::ENGLISH);
+        panel.show(&Screen::NoNetwork, Duration::ZERO).unwrap();
+        panel.clear().unwrap();
+        panel.show(&Screen::NoNetwork, Duration::ZERO).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains("no-network")).count(), 2, "{text}");
     }
 
     #[test]

@@ -69,10 +69,21 @@ fn open(path: &Path) -> Result<Port, PanelError> {
         .open(path);
     let file = file.map_err(|error| {
         let path = path.display();
-        PanelError::new(if error.kind() == io::ErrorKind::PermissionDenied {
-            format!("no permission for {path}: add the user to its group (often dialout or tty)")
-        } else {
-            format!("{path} cannot be opened: {error}")
+        PanelError::new(match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!(
+                    "has no permission for {path}: add the user to its group (often dialout or tty)"
+                )
+            }
+            io::ErrorKind::NotFound => {
+                format!("finds that {path} does not exist: check its name, and its driver or cable")
+            }
+            // A service has none, unless its unit says which.
+            _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => format!(
+                "runs on no terminal that {path} could be: set TTYPath=/dev/tty1 and \
+                 StandardInput=tty in the unit, or use another kind of panel"
+            ),
+            _ => format!("cannot open {path}: {error}"),
         })
     })?;
     if !termios::isatty(&file) {

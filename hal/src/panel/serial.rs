@@ -79,8 +79,9 @@ impl<W: Write + Send> Panel for Serial<W> {
         Ok(frame.redraw_after)
     }
 
+    /// What was written stays. Keys are taken: nobody is shown anything now.
     fn clear(&mut self) -> Result<(), PanelError> {
-        Ok(())
+        self.asked().map(drop)
     }
 
     fn input(&self) -> Option<BorrowedFd<'_>> {

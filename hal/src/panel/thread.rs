@@ -245,15 +245,15 @@ where
     }
 
     fn show(&mut self, screen: &Screen, now: Duration) -> Result<Option<Duration>, PanelError> {
-        if self.dark {
-            // One that is not open shows nothing.
-            self.panel.as_mut().map_or(Ok(()), |panel| panel.clear())?;
-            return Ok(None);
-        }
         let is_idle = *screen == Screen::Online;
         if is_idle && self.idle == Idle::Release {
             // Taken off first: another program may leave a part of the glass as it is.
             self.panel.take().map_or(Ok(()), |mut panel| panel.clear())?;
+            return Ok(None);
+        }
+        if self.dark {
+            // One that is not open shows nothing.
+            self.panel.as_mut().map_or(Ok(()), |panel| panel.clear())?;
             return Ok(None);
         }
         let panel = match &mut self.panel {

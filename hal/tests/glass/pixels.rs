@@ -322,3 +322,17 @@ fn colours_are_those_that_the_layout_wants() {
     let corner = stage.part.look(|tft| tft.colour(2, 2));
     assert_eq!(corner, Some(0xFFFF), "ink is dark on a light ground");
 }
+
+#[test]
+fn a_colour_panel_that_shows_nothing_is_black_and_paper_is_white() {
+    let mut tft = st7789(Turn::None);
+    tft.show(&Screen::NoNetwork);
+    tft.panel.clear().unwrap();
+    let mut black = Bitmap::new(240, 240);
+    black.fill(black.area(), true);
+    assert!(tft.seen() == black);
+    let mut paper = paper((200, 200), Turn::None);
+    paper.show(&Screen::NoNetwork);
+    paper.panel.clear().unwrap();
+    assert!(paper.seen() == Bitmap::new(200, 200));
+}

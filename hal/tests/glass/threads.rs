@@ -166,6 +166,19 @@ fn a_panel_is_dark_when_it_has_to_be_and_shows_the_newest_afterwards() {
 }
 
 #[test]
+fn a_panel_that_is_released_is_let_go_of_in_the_dark_too() {
+    let stage = Stage::new(Idle::Release, false);
+    stage.show(Screen::NoNetwork);
+    stage.expect(&["open", "show"]);
+    stage.thread.darken(true);
+    stage.expect(&["clear"]);
+    stage.show(Screen::Online);
+    stage.expect(&["clear", "let go"]);
+    stage.thread.darken(false);
+    assert!(stage.calls.recv_timeout(Duration::from_millis(50)).is_err(), "it is the maker's now");
+}
+
+#[test]
 fn an_oled_that_was_blank_or_never_seen_is_dark() {
     let time = Time::default();
     let part = Part::new(&time, sim::Oled::new(OledKind::Ssd1306, 64));

@@ -138,7 +138,7 @@ fn the_speed_is_set() {
 fn what_is_no_terminal_is_refused_by_name() {
     for (path, part) in [
         ("/dev/null", "/dev/null is not a terminal or serial port"),
-        ("/dev/no-such-tty", "/dev/no-such-tty cannot be opened: No such file"),
+        ("/dev/no-such-tty", "finds that /dev/no-such-tty does not exist: check its name"),
     ] {
         let error = Terminal::open(path.as_ref()).unwrap_err().to_string();
         assert!(error.starts_with(part), "{error}");

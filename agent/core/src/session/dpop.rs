@@ -141,6 +141,9 @@ impl Session {
 
     /// The issuer refuses a proof for its nonce alone: the same again, with the new one, once.
     pub(super) fn retries_with_nonce(&mut self, activity: Activity, outcome: &Outcome) -> bool {
+        if !matches!(activity, Activity::Poll | Activity::Refresh) {
+            return false;
+        }
         let wanted = wire::wants_nonce(outcome) && !self.dpop.retried;
         self.dpop.retried = wanted;
         match activity {
@@ -175,7 +178,16 @@ impl Session {
 
     pub(super) fn nonce_heard(&mut self, outcome: &Outcome) {
         match wire::trouble_of_any(outcome) {
-            Some(trouble) if !wire::wants_nonce(outcome) => self.refresh_delayed(&trouble),
+            Some(trouble) if !wire::wants_nonce(outcome) => {
+                // A server that has no answer for nobody's token may have one for the right one.
+                let is_busy = matches!(trouble, wire::Trouble::Server { status: 429 | 503, .. });
+                let is_answer =
+                    matches!(trouble, wire::Trouble::Server { .. } | wire::Trouble::Garbage { .. });
+                if is_answer && !is_busy {
+                    self.dpop.looked = Some(self.now.boot);
+                }
+                self.refresh_delayed(&trouble);
+            }
             Some(_) | None => {
                 self.dpop.looked = Some(self.now.boot);
                 // One whose nonce is good still has no reason to send another.

@@ -247,8 +247,8 @@ impl Session {
     }
 
     pub(super) fn refresh_heard(&mut self, outcome: &Outcome) {
-        let Some(step) = self.refresh.current.take() else { return };
         let answer = RefreshAnswer::read(outcome, self.config.issuer.profile);
+        let Some(step) = self.refresh.current.take() else { return self.came_too_late(&answer) };
         if step.with_claims {
             match &answer {
                 RefreshAnswer::Granted(_) => self.claims_were_asked_for(true),
@@ -260,6 +260,12 @@ impl Session {
         }
         match answer {
             RefreshAnswer::Granted(reply) => self.refreshed(step.key, &reply),
+            // It may be about this kind of token alone (consent, another factor).
+            RefreshAnswer::Suspended(error) | RefreshAnswer::Final(error)
+                if step.key != TokenKey::default() =>
+            {
+                self.kind_refused(step.key, error);
+            }
             RefreshAnswer::Suspended(_) | RefreshAnswer::Final(_) if self.turns_to_previous() => {
                 self.refresh.want(&step.key);
             }
@@ -356,10 +362,30 @@ impl Session {
         } else {
             self.event(Event::TokenRefused { error });
             // The client is known; only this kind of token is not to be had.
+            self.tokens.leave(&key);
             let until = self.now.boot + REFUSED_FOR;
             self.refresh.refused.retain(|(refused, at)| *refused != key && *at > self.now.boot);
             self.refresh.refused.push((key, until));
         }
+    }
+
+    /// The sign-in ended while this was under way: what it brought must not live on.
+    fn came_too_late(&mut self, answer: &RefreshAnswer) {
+        if let RefreshAnswer::Granted(reply) = answer
+            && let Some(token) = reply.refresh_token.clone()
+        {
+            self.revoke_token(token);
+        }
+    }
+
+    /// Whether the grant itself is over is asked next, with the sign-in's own kind of token.
+    fn kind_refused(&mut self, key: TokenKey, error: OAuthError) {
+        self.refresh_refused(key, error);
+        if let Some(grant) = &mut self.record.grant {
+            grant.intent = false;
+        }
+        self.saver.touch();
+        self.refresh.want(&TokenKey::default());
     }
 
     /// What the issuer says is about the claims: without them the grant is as good as it was.

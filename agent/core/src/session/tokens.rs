@@ -208,6 +208,13 @@ impl Tokens {
         kept.map(|(key, _)| key.clone())
     }
 
+    /// The token for `key` is good to its end, and no other comes by itself.
+    pub(super) fn leave(&mut self, key: &TokenKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.refresh_at = None;
+        }
+    }
+
     /// When the next refresh is due.
     pub(super) fn wake(&self) -> Option<Boot> {
         self.kept().filter_map(|(_, entry)| entry.refresh_at).min()

@@ -123,3 +123,60 @@ fn after_a_restart_each_comes_when_it_is_asked_for() {
     rig.ask(&of("a"));
     assert!(rig.refreshes(Some("a"), "rt-3"), "{}", rig.body());
 }
+
+#[test]
+fn what_the_issuer_says_of_one_kind_of_token_suspends_no_grant() {
+    for code in ["invalid_grant", "interaction_required"] {
+        let mut rig = Rig::signed_in();
+        let a = of("a");
+        assert_eq!(rig.ask(&a), None);
+        rig.answer(&error(code));
+        assert_eq!(rig.session.grant().status, GrantStatus::Held, "{code}");
+        assert_eq!(rig.ask(&TokenKey::default()).as_deref(), Some("at-rt-1"), "{code}");
+        assert_eq!(rig.session.token(&a, Duration::ZERO, rig.now), TokenAnswer::Refused, "{code}");
+        // Whether the grant itself is over is asked with the sign-in's own kind of token.
+        rig.pass(61);
+        assert!(rig.refreshes(None, "rt-1"), "{code}: {}", rig.body());
+        rig.answer(&error("invalid_grant"));
+        assert_eq!(rig.session.grant().status, GrantStatus::Suspended, "{code}");
+    }
+}
+
+#[test]
+fn a_kind_of_token_that_is_withdrawn_is_not_asked_for_over_and_over() {
+    let mut rig = Rig::signed_in();
+    let a = of("a");
+    rig.ask(&a);
+    rig.answer(&issue("at-a", 600, "rt-2"));
+    assert_eq!(rig.ask(&a).as_deref(), Some("at-a"));
+    let mut asked = 0;
+    for _ in 0..10 {
+        rig.pass(60);
+        while !rig.sent.is_empty() {
+            asked += 1;
+            assert!(asked < 5, "a storm");
+            rig.answer(&error("invalid_target"));
+        }
+    }
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn a_token_that_comes_after_the_sign_out_is_revoked() {
+    let mut rig = Rig::signed_in();
+    rig.ask(&of("a"));
+    assert!(rig.refreshes(Some("a"), "rt-1"), "{}", rig.body());
+    rig.session.sign_out(rig.now);
+    rig.drain();
+    let late = rig.sent.remove(0);
+    let late_reply = issue("at-a", 3_600, "rt-2");
+    rig.session.handle_outcome(late.0, &late_reply, rig.now);
+    rig.drain();
+    let revokes = |token: &str| {
+        let token = Secret::new(token);
+        move |revocation: &Revocation| revocation.token == token
+    };
+    let kept = rig.kept();
+    assert!(kept.revocations.iter().any(revokes("rt-1")), "{kept:?}");
+    assert!(kept.revocations.iter().any(revokes("rt-2")), "{kept:?}");
+}
