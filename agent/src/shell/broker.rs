@@ -50,14 +50,14 @@ pub(super) async fn answer(request: Request<Incoming>, rights: &Rights, desk: &D
     match (request.uri().path(), request.method()) {
         ("/v1/token", &Method::GET) => match wanted(request.uri().query().unwrap_or_default()) {
             Ok((key, min_ttl)) => match within(rights, key) {
-                Ok(key) => hand_out(key, min_ttl, desk).await,
+                Ok(key) => hand_out(key, min_ttl, rights, desk).await,
                 Err(denied) => not_allowed(denied),
             },
             Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
         },
         ("/v1/proof", &Method::POST) => match proof::wanted(request, desk).await {
             Ok(wanted) => match within(rights, wanted.key.clone()) {
-                Ok(key) => prove(Wanted { key, ..wanted }, desk).await,
+                Ok(key) => prove(Wanted { key, ..wanted }, rights, desk).await,
                 Err(denied) => not_allowed(denied),
             },
             Err(description) => error(StatusCode::BAD_REQUEST, "invalid_request", &description),
@@ -91,18 +91,18 @@ fn not_allowed(denied: Denied) -> Reply {
     error(StatusCode::FORBIDDEN, name, description)
 }
 
-async fn hand_out(key: TokenKey, min_ttl: Duration, desk: &Desk) -> Reply {
+async fn hand_out(key: TokenKey, min_ttl: Duration, rights: &Rights, desk: &Desk) -> Reply {
     let for_resource = key.resource.is_some();
-    match take(key, min_ttl, desk).await {
+    match take(key, min_ttl, rights, desk).await {
         Ok((access, left)) => token(&access, left, None),
         Err(answer) => no_token(&answer, for_resource),
     }
 }
 
 /// A token and a proof for one request with it.
-async fn prove(wanted: Wanted, desk: &Desk) -> Reply {
+async fn prove(wanted: Wanted, rights: &Rights, desk: &Desk) -> Reply {
     let for_resource = wanted.key.resource.is_some();
-    let (access, left) = match take(wanted.key, Duration::ZERO, desk).await {
+    let (access, left) = match take(wanted.key, Duration::ZERO, rights, desk).await {
         Ok(taken) => taken,
         Err(answer) => return no_token(&answer, for_resource),
     };
@@ -123,14 +123,18 @@ async fn prove(wanted: Wanted, desk: &Desk) -> Reply {
     }
 }
 
-/// A token for `key` and how long it is good, or the driver's other word.
+/// A token for `key` and how long it is good, or the driver's other word. Nobody who is ruled gets
+/// a token that allows more than its rule, though the issuer gave no other.
 async fn take(
     key: TokenKey,
     min_ttl: Duration,
+    rights: &Rights,
     desk: &Desk,
 ) -> Result<(AccessToken, Option<Duration>), Answer> {
-    let answer = desk.ask(Call::Token { key, min_ttl }).await;
-    if let Answer::Token(access, left) = answer { Ok((access, left)) } else { Err(answer) }
+    let answer = desk.ask(Call::Token { key: key.clone(), min_ttl }).await;
+    let Answer::Token(access, left) = answer else { return Err(answer) };
+    let is_ruled = matches!(rights, Rights::Ruled(..));
+    if is_ruled && access.exceeds(&key) { Err(Answer::Refused) } else { Ok((access, left)) }
 }
 
 /// Why there is no token.

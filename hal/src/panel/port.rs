@@ -69,17 +69,17 @@ fn open(path: &Path) -> Result<Port, PanelError> {
         .open(path);
     let file = file.map_err(|error| {
         let path = path.display();
-        PanelError::new(match error.kind() {
-            io::ErrorKind::PermissionDenied => {
+        PanelError::new(match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::ACCESS | Errno::PERM) => {
                 format!(
                     "has no permission for {path}: add the user to its group (often dialout or tty)"
                 )
             }
-            io::ErrorKind::NotFound => {
+            Some(Errno::NOENT) => {
                 format!("finds that {path} does not exist: check its name, and its driver or cable")
             }
             // A service has none, unless its unit says which.
-            _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => format!(
+            Some(Errno::NXIO) => format!(
                 "runs on no terminal that {path} could be: set TTYPath=/dev/tty1 and \
                  StandardInput=tty in the unit, or use another kind of panel"
             ),

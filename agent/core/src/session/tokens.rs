@@ -72,6 +72,15 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// Whether the issuer says that it allows more than `key` asks for. An issuer that says nothing
+    /// has given what it was asked for (RFC 6749, section 5.1).
+    #[must_use]
+    pub fn exceeds(&self, key: &TokenKey) -> bool {
+        let asked = |scope| key.scopes.contains(scope);
+        let granted = self.scope.as_ref().filter(|_| !key.scopes.is_empty());
+        granted.is_some_and(|granted| !granted.iter().all(asked))
+    }
+
     /// Whether it is good only with a proof (RFC 9449 section 5).
     #[must_use]
     pub fn is_bound(&self) -> bool {
@@ -272,6 +281,25 @@ mod tests {
         let mut rng = Rng::with_seed(seed);
         tokens.put(TokenKey::default(), &reply(lifetime), 0, at(0), &mut rng);
         tokens
+    }
+
+    #[test]
+    fn a_token_exceeds_what_was_asked_for_only_where_the_issuer_says_so() {
+        let key = |scopes: &[&str]| {
+            let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+            TokenKey::new(None, &scopes)
+        };
+        let given = |scope: Option<&[&str]>| {
+            let mut tokens = Tokens::default();
+            let scope = scope.map(|words| words.iter().map(ToString::to_string).collect());
+            let reply = TokenReply { scope, ..reply(3_600) };
+            tokens.put(key(&["read"]), &reply, 0, at(0), &mut Rng::with_seed(1));
+            tokens.get(&key(&["read"]), Duration::ZERO, at(1), |_| true).expect("there")
+        };
+        assert!(given(Some(&["read", "admin"])).exceeds(&key(&["read"])));
+        assert!(!given(Some(&["read", "admin"])).exceeds(&key(&["read", "admin", "more"])));
+        assert!(!given(Some(&["read", "admin"])).exceeds(&key(&[])), "all that was granted");
+        assert!(!given(None).exceeds(&key(&["read"])));
     }
 
     #[test]

@@ -45,6 +45,14 @@ impl TokenFile {
             let call = Call::Token { key: self.key.clone(), min_ttl: Duration::ZERO };
             let wait = match self.calls.ask(call).await {
                 Err(_) => return,
+                Ok(Answer::Token(access, _)) if access.exceeds(&self.key) => {
+                    let path = self.path.display();
+                    tracing::warn!(
+                        "broker: {path} is not written: the issuer gives scopes beyond the rule; \
+                         list them in the rule, or have the issuer narrow them"
+                    );
+                    None
+                }
                 Ok(Answer::Token(access, left)) => {
                     let is_news = written != Some(access.generation);
                     let put = if is_news { self.put(access.token.expose()) } else { Ok(()) };
