@@ -212,8 +212,11 @@ impl Shown {
         }
     }
 
+    /// Ink all over: what has a light is black when it shows nothing.
     fn blank(&self) -> Bitmap {
-        Bitmap::new(self.size.0, self.size.1)
+        let mut black = Bitmap::new(self.size.0, self.size.1);
+        black.fill(black.area(), true);
+        black
     }
 
     fn expected(&self, screen: &Screen, now: Duration) -> Result<Bitmap, Trouble> {
