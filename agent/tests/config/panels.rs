@@ -86,7 +86,7 @@ fn what_is_missing_or_never_built_is_said_with_what_there_is() {
             "kind = \"ssd1306\"\nbus = \"i2c-1\"\nwidth = 64",
             "panel.x.width: found 64, allowed: 128",
         ),
-        ("kind = \"sh1106\"\nbus = \"i2c-1\"\nheight = 32", "an sh1106 is 128 by 64"),
+        ("kind = \"sh1106\"\nbus = \"i2c-1\"\nheight = 48", "an sh1106 is 128 by 64 or 128 by 32"),
         (
             "kind = \"hd44780\"\nbus = \"i2c-1\"\ncolumns = 40",
             "an hd44780 has 16 or 20 columns and 2 rows, or 20 columns and 4 rows",

@@ -172,13 +172,12 @@ impl Hardware {
                     _ => refused("has 16 or 20 columns and 2 rows, or 20 columns and 4 rows"),
                 }
             }
-            Self::Oled { bus, address, controller, height } => {
+            Self::Oled { bus, address, height, .. } => {
                 bus.must_be_i2c()?;
-                match (controller, height) {
+                match height {
                     _ if !matches!(address, 0x3C | 0x3D) => refused("has address 0x3C or 0x3D"),
-                    (_, 64) | (Controller::Ssd1306, 32) => Ok(()),
-                    (Controller::Ssd1306, _) => refused("is 128 by 64 or 128 by 32"),
-                    (Controller::Sh1106, _) => refused("is 128 by 64"),
+                    64 | 32 => Ok(()),
+                    _ => refused("is 128 by 64 or 128 by 32"),
                 }
             }
             Self::St7789 { wires, glass } => {
@@ -395,7 +394,8 @@ mod tests {
             (lcd(0x3C, 16, 2), ""),
             (lcd(0x50, 16, 2), "0x20 to 0x27"),
             (oled(0x27, Controller::Ssd1306, 64), "0x3C or 0x3D"),
-            (oled(0x3C, Controller::Sh1106, 32), "128 by 64"),
+            (oled(0x3C, Controller::Sh1106, 128), "128 by 64"),
+            (oled(0x3D, Controller::Sh1106, 32), ""),
             (oled(0x3C, Controller::Ssd1306, 48), "128 by 32"),
             (oled(0x3D, Controller::Ssd1306, 32), ""),
             (tft((320, 240), (0, 0)), "240 by 320"),

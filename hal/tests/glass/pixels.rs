@@ -149,7 +149,7 @@ pub(crate) fn paper(size: (u16, u16), turn: Turn) -> Stage<Paper, EpaperPanel> {
 #[test]
 fn every_oled_shows_what_is_laid_out_and_keeps_to_the_data_sheet() {
     for (controller, height) in
-        [(Controller::Ssd1306, 64), (Controller::Ssd1306, 32), (Controller::Sh1106, 64)]
+        [Controller::Ssd1306, Controller::Sh1106].into_iter().flat_map(|it| [(it, 64), (it, 32)])
     {
         let mut stage = oled(controller, height, 400_000);
         stage.shows_what_is_laid_out();
