@@ -430,7 +430,7 @@ impl Driver {
             return None;
         }
         let (session, now) = (&mut self.session, self.now);
-        let token = |key: &_| session.token(key, Duration::ZERO, now);
+        let token = |key: &_| session.own_token(key, now);
         self.delivery.as_mut()?.poll_action(self.owner, token, now)
     }
 

@@ -487,8 +487,24 @@ impl Session {
         self.advance(now);
     }
 
-    /// An access token for `key` that is good for at least `min_ttl` more.
+    /// An access token for `key` that is good for at least `min_ttl` more, for a program. Together
+    /// programs cause only so many refreshes.
     pub fn token(&mut self, key: &TokenKey, min_ttl: Duration, now: Now) -> TokenAnswer {
+        self.token_for(key, min_ttl, Refresh::want_for_program, now)
+    }
+
+    /// The same for the device's own deliveries, which no program holds up.
+    pub fn own_token(&mut self, key: &TokenKey, now: Now) -> TokenAnswer {
+        self.token_for(key, Duration::ZERO, |refresh, key, _| refresh.want(key), now)
+    }
+
+    fn token_for(
+        &mut self,
+        key: &TokenKey,
+        min_ttl: Duration,
+        want: impl FnOnce(&mut Refresh, &TokenKey, Boot),
+        now: Now,
+    ) -> TokenAnswer {
         let saver = &self.saver;
         let ready = self.tokens.get(key, min_ttl, now.boot, |version| saver.is_settled(version));
         if let Some(access) = ready {
@@ -503,7 +519,7 @@ impl Session {
         };
         let waits_for_store = self.tokens.is_unsettled(key, |v| self.saver.is_settled(v));
         if answer == TokenAnswer::Pending && !waits_for_store {
-            self.refresh.want(key);
+            want(&mut self.refresh, key, now.boot);
             self.advance(now);
         }
         answer

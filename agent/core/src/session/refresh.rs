@@ -32,6 +32,10 @@ const MAX_TRIES: u8 = 30;
 /// How long a kind of token that the issuer refused is not asked for again.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
 
+/// So many kinds of token may be asked for at once, and one more after each of these seconds.
+const ALLOWANCE: u32 = 16;
+const ALLOWED_EVERY: u64 = 10;
+
 /// At most so many kinds of token wait for their refresh.
 const MAX_WANTED: usize = 16;
 
@@ -42,6 +46,8 @@ pub(super) struct Refresh {
     not_before: Boot,
     backoff: Backoff,
     refused: Vec<(TokenKey, Boot)>,
+    /// How many refreshes programs may cause at once, as of that instant.
+    allowance: (u32, Boot),
     /// An answer was lost since the last success: it may have held a new refresh token.
     lost: bool,
     /// The token before the current one is being tried.
@@ -79,6 +85,7 @@ impl Refresh {
             not_before: if suspended { start + AFTER_RESTART } else { start },
             backoff: Backoff::new(Duration::from_secs(5), Duration::from_secs(300)),
             refused: Vec::new(),
+            allowance: (ALLOWANCE, start),
             lost: grant.is_some_and(|grant| grant.intent),
             on_previous: false,
             failing: false,
@@ -96,6 +103,25 @@ impl Refresh {
         if !known && !self.wanted.contains(key) && self.wanted.len() < MAX_WANTED {
             self.wanted.push_back(key.clone());
         }
+    }
+
+    /// A program needs a token for `key`. Whoever asks for ever new kinds, or for more than are kept,
+    /// waits: each costs issuer and flash.
+    pub(super) fn want_for_program(&mut self, key: &TokenKey, now: Boot) {
+        let known = self.current.as_ref().is_some_and(|step| step.key == *key);
+        if known || self.wanted.contains(key) {
+            return;
+        }
+        if *key != TokenKey::default() {
+            let (left, since) = self.allowance;
+            let earned = now.since(since).as_secs() / ALLOWED_EVERY;
+            let left =
+                u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(left).min(ALLOWANCE);
+            let Some(rest) = left.checked_sub(1) else { return };
+            let counted = Duration::from_secs(earned * ALLOWED_EVERY);
+            self.allowance = (rest, since + counted);
+        }
+        self.want(key);
     }
 
     pub(super) fn is_refused(&self, key: &TokenKey, now: Boot) -> bool {

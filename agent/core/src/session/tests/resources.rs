@@ -180,3 +180,26 @@ fn a_token_that_comes_after_the_sign_out_is_revoked() {
     assert!(kept.revocations.iter().any(revokes("rt-1")), "{kept:?}");
     assert!(kept.revocations.iter().any(revokes("rt-2")), "{kept:?}");
 }
+
+#[test]
+fn a_program_that_asks_for_ever_new_kinds_of_token_causes_no_storm() {
+    let mut rig = Rig::signed_in();
+    let mut refreshes = 0;
+    for number in 0..300 {
+        let scopes = [format!("scope-{number}")];
+        rig.ask(&TokenKey::new(None, &scopes));
+        while !rig.sent.is_empty() {
+            refreshes += 1;
+            rig.answer(&issue(&format!("at-{number}"), 3_600, &format!("rt-{number}")));
+        }
+        if number % 5 == 0 {
+            rig.pass(1);
+        }
+    }
+    assert!((16..=16 + 7).contains(&refreshes), "{refreshes} in a minute");
+    assert_eq!(rig.ask(&TokenKey::default()).as_deref(), Some("at-rt-1"), "nobody else waits");
+    let own = of("telemetry");
+    assert_eq!(rig.session.own_token(&own, rig.now), TokenAnswer::Pending);
+    rig.drain();
+    assert!(rig.body().contains("telemetry"), "nor does the device itself: {}", rig.body());
+}
