@@ -13,17 +13,19 @@ use crate::{
     ports::{Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit},
     records::Arrival,
     reports,
-    storage::Opened,
+    storage::{Opened, Truth},
 };
 use intake::Intake;
 use person::Person;
 use signpost_core::{
-    delivery::{Action, Delivery, DeliveryConfig},
+    delivery::{Action, Delivery, DeliveryConfig, DropReason},
     fault::{Fault, Faults},
     http::Outcome,
+    otlp::Signal,
     owner::OwnerId,
     session::{Carried, Ending, Event, Persist, Session, SessionConfig, Stored, TokenAnswer, Wake},
-    time::{Boot, Now, Wall},
+    time::{Boot, ClockOffset, Now, Wall},
+    wire,
 };
 use signpost_hal::screen::{Screen, Start, Support};
 use std::{
@@ -34,6 +36,12 @@ use waiters::Waiters;
 
 /// When the destruction of a key that flash refused is tried again.
 const FORGET_AGAIN: Duration = Duration::from_secs(10);
+
+/// So long after the wall clock was set, programs may still hand over what they had dated before.
+const LATE: Duration = Duration::from_secs(900);
+
+/// Clocks that differ by less agree.
+const AGREES: Duration = Duration::from_secs(300);
 
 /// What the driver needs to know of configuration and board.
 #[derive(Clone, Debug)]
@@ -68,7 +76,13 @@ pub struct Driver {
     /// What more is known of a fault: the panel, the file.
     details: BTreeMap<Fault, String>,
     stock: Stock,
+    /// What was given up since the start.
+    drops: BTreeMap<(Signal, DropReason), u64>,
     stocked_since: Option<Boot>,
+    /// How far the wall clock was ahead before it was set, and when it was seen so last.
+    unset: Option<(ClockOffset, Boot)>,
+    /// A server's date has borne the wall clock out, or belied it.
+    is_confirmed: bool,
     owner: OwnerId,
     /// Whose key is being destroyed.
     forgetting: Option<OwnerId>,
@@ -111,7 +125,10 @@ impl Driver {
             faults: Faults::default(),
             details: BTreeMap::new(),
             stock: Stock::default(),
+            drops: BTreeMap::new(),
             stocked_since: None,
+            unset: None,
+            is_confirmed: false,
             forgetting: None,
             wiping: false,
             forget_at: Boot::default(),
@@ -208,6 +225,7 @@ impl Driver {
     }
 
     fn answered(&mut self, id: HttpId, outcome: &Outcome) {
+        self.compare_clocks(outcome);
         match id {
             HttpId::Session(id) => self.session.handle_outcome(id, outcome, self.now),
             // One at a time: an older exchange's answer has no taker.
@@ -228,6 +246,10 @@ impl Driver {
     fn stored(&mut self, done: Done) {
         self.written = done.written;
         self.stocked(done.stock);
+        for dropped in done.dropped {
+            *self.drops.entry((dropped.signal, dropped.reason)).or_default() += dropped.records;
+            self.journal(Entry::Dropped(dropped));
+        }
         match done.result {
             JobResult::Record(version, result) => {
                 self.session.handle_persisted(version, result.is_ok(), self.now);
@@ -289,9 +311,8 @@ impl Driver {
         let seed = self.now.boot.since_boot().subsec_nanos();
         let config = self.config.delivery.clone();
         self.delivery = config.map(|config| Delivery::new(config, seed.into()));
-        let queues = self.stock.queues.iter().map(|(queue, ..)| *queue);
         if let Some(delivery) = &mut self.delivery {
-            delivery.handle_stock(queues);
+            delivery.handle_stock(self.stock.queues.iter().map(|held| (held.queue, held.first)));
         }
     }
 
@@ -302,7 +323,7 @@ impl Driver {
             self.stocked_since.get_or_insert(self.now.boot);
         }
         if let Some(delivery) = &mut self.delivery {
-            delivery.handle_stock(stock.queues.iter().map(|(queue, ..)| *queue));
+            delivery.handle_stock(stock.queues.iter().map(|held| (held.queue, held.first)));
         }
         self.stock = stock;
     }
@@ -366,13 +387,39 @@ impl Driver {
     }
 
     fn arrival(&self) -> Arrival {
-        let wall = self.session.usable_wall(self.now);
-        Arrival { boot_id: self.config.boot_id, boot: self.now.boot, wall }
+        let (boot, wall) = (self.now.boot, self.session.usable_wall(self.now));
+        let unset = self.unset.filter(|(_, at)| boot.since(*at) < LATE);
+        let unset = unset.map(|(offset, _)| offset);
+        Arrival { boot_id: self.config.boot_id, boot, wall, unset }
+    }
+
+    /// Looks how the wall clock stands as long as it is not set.
+    fn watch_clock(&mut self) {
+        let Now { boot, wall } = self.now;
+        if let (Some(wall), None) = (wall, self.session.usable_wall(self.now)) {
+            self.unset = Some((ClockOffset::between(boot, wall), boot));
+        }
+    }
+
+    /// The `Date` of a server that TLS has verified tells whether the wall clock is right.
+    fn compare_clocks(&mut self, outcome: &Outcome) {
+        let date = wire::server_date(outcome).map(Wall::since_epoch);
+        if let (Some(date), Some(wall)) = (date, self.session.usable_wall(self.now)) {
+            self.is_confirmed = date.abs_diff(wall.since_epoch()) < AGREES;
+        }
+    }
+
+    /// How far the wall clock is ahead, where it is right.
+    fn truth(&self) -> Option<Truth> {
+        let wall = self.session.usable_wall(self.now).filter(|_| self.is_confirmed)?;
+        let offset = ClockOffset::between(self.now.boot, wall);
+        Some(Truth { boot_id: self.config.boot_id, offset })
     }
 
     /// Moves everything that can move, and leaves the rest to the next event.
     fn pump(&mut self, now: Now) {
         self.now = now;
+        self.watch_clock();
         self.drain_session();
         while let Some(action) = self.next_action() {
             self.act(action);
@@ -436,16 +483,14 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         let submit = match action {
-            Action::Read { queue, max_records, max_bytes, refreeze } => {
-                Submit::Storage(Job::Read { queue, max_records, max_bytes, refreeze })
-            }
+            Action::Read(read) => Submit::Storage(Job::Read(read, self.arrival(), self.truth())),
             Action::Send(mut request) => {
                 self.last_exchange += 1;
                 self.session.prove(&mut request);
                 Submit::Http(HttpId::Delivery(self.last_exchange), request)
             }
-            Action::Settle { queue, up_to, dropped } => {
-                Submit::Storage(Job::Settle { queue, up_to, dropped, at: self.arrival() })
+            Action::Settle { queue, end, dropped } => {
+                Submit::Storage(Job::Settle { queue, end, dropped, at: self.arrival() })
             }
             Action::Rejected(key, generation) => {
                 return self.session.handle_rejected(&key, generation, self.now);
@@ -509,7 +554,7 @@ impl Driver {
             Job::Wipe(at)
         } else if let Some(owner) = self.session.forgetting() {
             self.forgetting = Some(owner);
-            Job::Forget(owner, at)
+            Job::Forget(owner, DropReason::SignedOut, at)
         } else {
             return;
         };

@@ -6,9 +6,13 @@
 //! Storage jobs are done in the order of their submission, but for [`Job::is_urgent`] ones, which
 //! overtake the others.
 
-use crate::{records::Envelope, status::Status};
+use crate::{
+    records::{Arrival, Envelope},
+    status::Status,
+    storage::Truth,
+};
 use signpost_core::{
-    delivery::{Batch, Dropped, Note, Queue},
+    delivery::{Batch, DropReason, Dropped, Note, Place, Queue, Read},
     http::{Outcome, Request},
     jws::{DeviceKey, Unsigned},
     otlp::Signal,
@@ -142,6 +146,8 @@ pub enum Entry {
     Session(Event),
     /// From delivery.
     Delivery(Note),
+    /// Records were given up.
+    Dropped(Dropped),
 }
 
 /// Work for the storage thread.
@@ -155,34 +161,26 @@ pub enum Job {
     SaveKeys(KeySet),
     /// Append to a queue; durable when done.
     Append(Queue, Vec<Envelope>),
-    /// Read the head of a queue and freeze it.
-    Read {
-        /// Which queue.
-        queue: Queue,
-        /// At most so many records, one at least.
-        max_records: u32,
-        /// At most so many bytes, but one record at least.
-        max_bytes: u32,
-        /// Freeze anew, even where a longer batch was frozen.
-        refreeze: bool,
-    },
+    /// Read the head of a queue and freeze it; now, and what the clocks tell where the wall clock
+    /// is right.
+    Read(Read, Arrival, Option<Truth>),
     /// Make the report of what was dropped durable, then remove from a queue's head.
     Settle {
         /// Which queue.
         queue: Queue,
-        /// Up to and with this sequence number.
-        up_to: u64,
+        /// All that is before it.
+        end: Place,
         /// What is to be reported.
         dropped: Option<Dropped>,
         /// When that was.
-        at: crate::records::Arrival,
+        at: Arrival,
     },
     /// Destroy an owner's key, and with it what waits in their queues; superseded tokens go, too.
-    /// What was lost with it is reported in the device's own name.
-    Forget(OwnerId, crate::records::Arrival),
+    /// What was lost with it is reported in the device's own name, and why.
+    Forget(OwnerId, DropReason, Arrival),
     /// Destroy every key, and with them all that waits; forget the issuer's metadata and, unless it
     /// is configured, the device's id. What was lost is reported in the new device's name.
-    Wipe(crate::records::Arrival),
+    Wipe(Arrival),
     /// Keep how many times in a row the device was switched off soon after its start.
     SaveStarts(Starts),
 }
@@ -211,7 +209,9 @@ pub struct Done {
     pub result: JobResult,
     /// What the spool holds now.
     pub stock: Stock,
-    /// Bytes handed to flash since the start.
+    /// What this job gave up; its reports are durable.
+    pub dropped: Vec<Dropped>,
+    /// Bytes that were programmed since the start.
     pub written: u64,
 }
 
@@ -248,10 +248,25 @@ pub enum StorageTrouble {
 /// What the spool holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
-    /// Queues that hold records, with how many and how many bytes.
-    pub queues: Vec<(Queue, u64, u64)>,
+    /// Queues that hold records.
+    pub queues: Vec<QueueStock>,
     /// Most erases that one unit of flash has seen.
     pub worn: u32,
     /// The longest body that the spool takes, in bytes.
     pub max_body: usize,
+}
+
+/// What one queue holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStock {
+    /// Which.
+    pub queue: Queue,
+    /// Accepted requests.
+    pub records: u64,
+    /// Bytes on flash.
+    pub bytes: u64,
+    /// Sequence number of the first one.
+    pub first: u64,
+    /// When it came, or one before it.
+    pub oldest: Option<Arrival>,
 }

@@ -11,7 +11,7 @@ use signpost_core::{
     owner::{Account, OwnerId},
     secret::Secret,
     session::{Credential, Grant, Revocation, SessionRecord, Suspension},
-    time::{Boot, Wall},
+    time::{Boot, ClockOffset, Wall},
     wire::{Key, KeySet, Metadata, MtlsAliases, PublicKey},
 };
 use signpost_store::fields::{FieldError, Fields};
@@ -27,6 +27,31 @@ pub struct Arrival {
     pub boot: Boot,
     /// The date, where the wall clock was usable.
     pub wall: Option<Wall>,
+    /// How far the wall clock was ahead of the boot clock as long as nobody had set it; absent where
+    /// that is no longer, or never was.
+    pub unset: Option<ClockOffset>,
+}
+
+impl Arrival {
+    /// By no clock at all.
+    pub(crate) const UNKNOWN: Self =
+        Self { boot_id: [0; 16], boot: Boot::new(Duration::ZERO), wall: None, unset: None };
+
+    /// How long ago that was at `now`, in elapsed time: absent where nothing tells, as after a run
+    /// of the board whose clock was never set.
+    #[must_use]
+    pub fn age(&self, now: Self) -> Option<Duration> {
+        if self.boot_id == now.boot_id {
+            return Some(now.boot.since(self.boot));
+        }
+        let (then, now) = (self.wall?.since_epoch(), now.wall?.since_epoch());
+        Some(now.saturating_sub(then))
+    }
+
+    /// What the wall clock said, right or not.
+    pub(crate) fn said(&self) -> Option<Wall> {
+        self.wall.or_else(|| self.unset.map(|offset| offset.date(self.boot)))
+    }
 }
 
 /// One accepted export request as it waits in the spool.
@@ -62,7 +87,7 @@ impl Drop for OwnerKey {
 }
 
 /// What an envelope adds to its body at most, in bytes.
-pub(crate) const ENVELOPE: usize = 64;
+pub(crate) const ENVELOPE: usize = 80;
 
 mod envelope {
     pub(super) const SIGNAL: u16 = 1;
@@ -70,6 +95,7 @@ mod envelope {
     pub(super) const BOOT: u16 = 3;
     pub(super) const WALL: u16 = 4;
     pub(super) const BODY: u16 = 5;
+    pub(super) const UNSET: u16 = 6;
 }
 
 mod session {
@@ -138,6 +164,9 @@ impl Envelope {
         if let Some(wall) = self.arrival.wall {
             fields.set(envelope::WALL, &millis(wall.since_epoch()))?;
         }
+        if let Some(unset) = self.arrival.unset {
+            fields.set(envelope::UNSET, &unset.as_millis())?;
+        }
         Ok(fields)
     }
 
@@ -151,8 +180,10 @@ impl Envelope {
         let boot_id = fields.get(envelope::BOOT_ID)?.unwrap_or_default();
         let boot = fields.get(envelope::BOOT)?.map(Duration::from_millis).unwrap_or_default();
         let wall = fields.get(envelope::WALL)?.map(|ms| Wall::new(Duration::from_millis(ms)));
+        let unset = fields.get(envelope::UNSET)?.map(ClockOffset::from_millis);
         let body = fields.get(envelope::BODY)?.ok_or(missing(envelope::BODY))?;
-        Ok(Self { signal, arrival: Arrival { boot_id, boot: Boot::new(boot), wall }, body })
+        let arrival = Arrival { boot_id, boot: Boot::new(boot), wall, unset };
+        Ok(Self { signal, arrival, body })
     }
 }
 
@@ -436,15 +467,19 @@ mod tests {
             boot_id: [3; 16],
             boot: Boot::new(Duration::from_millis(12_345)),
             wall: Some(Wall::new(Duration::from_millis(1_800_000_000_123))),
+            unset: None,
         };
-        for wall in [arrival.wall, None] {
-            let arrival = Arrival { wall, ..arrival };
+        let unset = Some(ClockOffset::from_millis(-7));
+        for (wall, unset) in [(arrival.wall, None), (None, unset), (None, None)] {
+            let arrival = Arrival { wall, unset, ..arrival };
             let sent = Envelope { signal: Signal::Traces, arrival, body: vec![0, 255, 7] };
             let fields = reread(&sent.to_fields().expect("sets"));
             assert_eq!(Envelope::from_fields(&fields), Ok(sent));
         }
         let ever = Duration::from_secs(u64::MAX / 1_000);
-        let arrival = Arrival { boot: Boot::new(ever), wall: Some(Wall::new(ever)), ..arrival };
+        let unset = Some(ClockOffset::from_millis(i64::MIN));
+        let arrival =
+            Arrival { boot: Boot::new(ever), wall: Some(Wall::new(ever)), unset, ..arrival };
         let large = Envelope { signal: Signal::Logs, arrival, body: vec![0; 4 << 20] };
         assert!(large.to_fields().expect("sets").to_bytes().len() <= (4 << 20) + ENVELOPE);
         assert!(Envelope::from_fields(&Fields::new()).is_err());

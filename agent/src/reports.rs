@@ -11,8 +11,10 @@ use crate::{
 use prost::Message;
 use signpost_core::{delivery::Dropped, fault::Fault, otlp::Signal, time::Wall};
 
-/// The report that `records` of a kind were given up.
-pub(crate) fn dropped(records: u64, signal: Signal, reason: &str, at: Arrival) -> Envelope {
+/// The report that records of a kind were given up.
+pub(crate) fn dropped(dropped: Dropped, at: Arrival) -> Envelope {
+    let Dropped { records, signal, reason } = dropped;
+    let reason = reason.name();
     let count = i64::try_from(records).unwrap_or(i64::MAX);
     let text = format!("{records} {} records dropped: {reason}", signal.name());
     let attributes = vec![
@@ -39,7 +41,7 @@ pub(crate) fn sign_in_ends(end: Wall, at: Arrival) -> Envelope {
 fn event(name: &str, text: &str, attributes: Vec<KeyValue>, at: Arrival) -> Envelope {
     let record = LogRecord {
         time_unix_nano: at
-            .wall
+            .said()
             .map_or(0, |wall| u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()),
         severity_number: 13,
         severity_text: "WARN".into(),
@@ -55,11 +57,6 @@ fn event(name: &str, text: &str, attributes: Vec<KeyValue>, at: Arrival) -> Enve
     };
     let request = ExportLogsServiceRequest { resource_logs: vec![logs] };
     Envelope { signal: Signal::Logs, arrival: at, body: request.encode_to_vec() }
-}
-
-/// As [`dropped`], for what delivery gave up.
-pub(crate) fn dropped_by_delivery(dropped: Dropped, at: Arrival) -> Envelope {
-    self::dropped(dropped.records, dropped.signal, dropped.reason.name(), at)
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -158,12 +155,13 @@ impl AnyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signpost_core::{otlp::count_records, time::Boot};
+    use signpost_core::{delivery::DropReason, otlp::count_records};
 
     #[test]
     fn invariant_4_a_report_is_an_export_request_of_one_record() {
-        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
-        let report = dropped(5, Signal::Metrics, "malformed", at);
+        let reason = DropReason::Malformed;
+        let five = Dropped { records: 5, signal: Signal::Metrics, reason };
+        let report = dropped(five, Arrival::UNKNOWN);
         assert_eq!(count_records(&report.body), Ok(1));
         let text = String::from_utf8_lossy(&report.body).into_owned();
         assert!(text.contains("5 metrics records dropped: malformed"));
@@ -171,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_sign_in_is_one_record_with_its_date() {
-        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
+        let at = Arrival::UNKNOWN;
         let end = Wall::new(std::time::Duration::from_secs(1_773_529_200));
         let report = sign_in_ends(end, at);
         assert_eq!(count_records(&report.body), Ok(1));

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use signpost_core::time::Wall;
+use std::collections::BTreeMap;
 
 /// A date as `status` writes it, to the second.
 #[must_use]
@@ -100,6 +101,8 @@ pub struct Delivery {
     pub last_success_at: Option<String>,
     /// Records given up in this run.
     pub dropped: u64,
+    /// The same by reason.
+    pub dropped_by: BTreeMap<&'static str, u64>,
 }
 
 /// How flash stands.

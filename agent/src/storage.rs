@@ -2,25 +2,35 @@
 //!
 //! It joins the token store (sealed under the outer key) and the spool (each owner's queues
 //! sealed under a key of their own, kept in the token store, so that destroying the key destroys
-//! the queues), and knows how the agent's records look as bytes.
+//! the queues), and knows how the agent's records look as bytes. Here it is opened, and the
+//! session's own records are kept; [`queues`] takes telemetry in and makes room for it, and
+//! [`batches`] takes it out again.
+
+mod batches;
+mod meter;
+mod queues;
 
 use crate::{
+    config::{Quotas, WhenFullByStream},
     ports::{Done, Job, JobResult, Starts, Stock, StorageTrouble},
-    records::{self, Arrival, Envelope, OwnerKey},
-    reports,
+    records::{self, Arrival, OwnerKey},
 };
+use meter::{Meter, Metered};
+use queues::Queues;
 use signpost_core::{
-    delivery::{Batch, Queue, Stream},
-    otlp::Signal,
-    owner::OwnerId,
+    delivery::{Dropped, Queue},
+    otlp::Attribute,
     session::SessionRecord,
+    time::ClockGate,
     wire::{KeySet, Metadata},
 };
 use signpost_hal::flash::{Flash, FlashError};
 use signpost_store::{
-    Entropy, OpenError, OuterKeys, QueueKey, QueueName, Spool, StoreError, TokenStore,
-    fields::Fields,
+    Entropy, OpenError, OuterKeys, Spool, StoreError, TokenStore, fields::Fields,
 };
+use std::time::Duration;
+
+pub use batches::Truth;
 
 /// Keys of the token store.
 const DEVICE: u8 = 1;
@@ -43,8 +53,11 @@ const MAX_KEY_SET: usize = 4_096;
 
 /// Token store and spool, and the keys of the spool's owners.
 pub struct Storage<F> {
-    tokens: TokenStore<F>,
-    spool: Spool<F>,
+    tokens: TokenStore<Metered<F>>,
+    spool: Spool<Metered<F>>,
+    /// What the queues are about, beside their bytes.
+    queues: Queues,
+    settings: Settings,
     entropy: Entropy,
     /// The session's record as it is kept, with what other builds put into it.
     session: Fields,
@@ -53,15 +66,44 @@ pub struct Storage<F> {
     owners: Vec<OwnerKey>,
     /// Their record as it is kept. Only [`KEYS`] may hold keys: it is what a sign-out rewrites.
     owners_record: Fields,
-    device_id: DeviceId,
-    written: u64,
+    device_id: String,
+    written: Meter,
     binding: usize,
+    /// What was given up by the job that is being done.
+    dropped: Vec<Dropped>,
+    /// The request that was read last, and when it had come.
+    last_read: Option<(Queue, Arrival)>,
 }
 
-/// Where the device's id comes from.
-enum DeviceId {
-    Configured(String),
-    Drawn,
+/// What configuration says of the device and its telemetry.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The device's id; else the one that is kept counts, or one is drawn and kept.
+    pub device_id: Option<String>,
+    /// Resource attributes for everything that is sent, unless a program has said otherwise.
+    pub attributes: Vec<Attribute>,
+    /// How much of the spool each stream may take.
+    pub quotas: Quotas,
+    /// What happens then.
+    pub when_full: WhenFullByStream,
+    /// What is older is given up.
+    pub max_age: Duration,
+    /// Instants that it does not believe are put right.
+    pub gate: ClockGate,
+}
+
+impl Default for Settings {
+    /// As a configuration that says nothing of them.
+    fn default() -> Self {
+        Self {
+            device_id: None,
+            attributes: Vec::new(),
+            quotas: Quotas::default(),
+            when_full: WhenFullByStream::default(),
+            max_age: Duration::from_secs(30 * 86_400),
+            gate: ClockGate::new(Default::default()),
+        }
+    }
 }
 
 /// What flash held at the start.
@@ -94,8 +136,7 @@ pub enum OpenTrouble {
 }
 
 impl<F: Flash> Storage<F> {
-    /// Opens both stores, sealed under `keys`. `device_id`: the configured one; else the one that
-    /// is kept counts, or one is drawn and kept.
+    /// Opens both stores, sealed under `keys`.
     ///
     /// # Errors
     /// [`OpenTrouble`].
@@ -104,23 +145,29 @@ impl<F: Flash> Storage<F> {
         spool: F,
         keys: &OuterKeys,
         mut entropy: impl FnMut() -> Entropy,
-        device_id: Option<&str>,
+        settings: Settings,
     ) -> Result<(Self, Opened), OpenTrouble> {
+        let written = Meter::default();
+        let (tokens, spool) = (written.watch(tokens), written.watch(spool));
         let (tokens, found) =
             TokenStore::open(tokens, keys, entropy()).map_err(OpenTrouble::Tokens)?;
         let (spool, beside) = Spool::open(spool, entropy()).map_err(OpenTrouble::Spool)?;
         let mut storage = Self {
             tokens,
             spool,
+            queues: Queues::default(),
+            settings,
             entropy: entropy(),
             session: Fields::new(),
             metadata: Fields::new(),
             key_set: Fields::new(),
             owners: Vec::new(),
             owners_record: Fields::new(),
-            device_id: device_id.map_or(DeviceId::Drawn, |id| DeviceId::Configured(id.to_owned())),
-            written: 0,
+            device_id: String::new(),
+            written,
             binding: found.binding,
+            dropped: Vec::new(),
+            last_read: None,
         };
         // The token store is the first to be made: beside a spool it is not new, it was emptied.
         let emptied = found.fresh && !beside.fresh;
@@ -169,46 +216,23 @@ impl<F: Flash> Storage<F> {
         }
         let device = device.unwrap_or_default();
         let kept = device.get::<String>(ID).ok().flatten();
-        let device_id = match (&self.device_id, kept) {
-            (DeviceId::Configured(id), _) => id.clone(),
-            (DeviceId::Drawn, Some(id)) => id,
-            (DeviceId::Drawn, None) => self
+        self.device_id = match (&self.settings.device_id, kept) {
+            (Some(id), _) => id.clone(),
+            (None, Some(id)) => id,
+            (None, None) => self
                 .draw_device_id(device)
                 .map_err(|trouble| OpenTrouble::Tokens(trouble.into()))?,
         };
+        self.look_at_heads();
         Ok(Opened {
             record: record.and_then(Result::ok),
             metadata: opened_metadata,
             keys,
-            device_id,
+            device_id: self.device_id.clone(),
             stock: self.stock(),
             starts: starts.unwrap_or_default(),
             damaged,
         })
-    }
-
-    /// Empties a spool whose keys are not here: they went with a token store that was set aside,
-    /// or never were on this board. Whether there was anything in it.
-    fn drop_unreadable(&mut self) -> Result<bool, Unsaved> {
-        let records = |queue| {
-            let stats = self.spool.stats(name_of(queue))?;
-            (stats.records > 0).then_some((signal_of(queue.stream), stats.records))
-        };
-        let lost: Vec<(Signal, u64)> = self.queues().filter_map(records).collect();
-        if self.spool.queues().next().is_none() {
-            return Ok(false);
-        }
-        self.spool.wipe().map_err(Unsaved::Store)?;
-        let at = Arrival { boot_id: [0; 16], boot: Default::default(), wall: None };
-        let reports: Vec<Envelope> = lost
-            .iter()
-            .map(|(signal, records)| reports::dropped(*records, *signal, "store-replaced", at))
-            .collect();
-        let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
-        if !reports.is_empty() {
-            self.append(events, &reports)?;
-        }
-        Ok(!lost.is_empty())
     }
 
     fn draw_device_id(&mut self, device: Fields) -> Result<String, Unsaved> {
@@ -239,30 +263,28 @@ impl<F: Flash> Storage<F> {
             Job::Append(queue, envelopes) => {
                 JobResult::Appended(self.take_in(queue, &envelopes).map_err(Into::into))
             }
-            Job::Read { queue, max_records, max_bytes, refreeze } => {
-                let batch = self.read(queue, max_records, max_bytes, refreeze);
-                JobResult::Batch(batch.map_err(Into::into))
+            Job::Read(read, at, truth) => {
+                JobResult::Batch(self.read(&read, at, truth).map_err(Into::into))
             }
-            Job::Settle { queue, up_to, dropped, at } => {
-                let report = dropped.map(|dropped| reports::dropped_by_delivery(dropped, at));
-                JobResult::Settled(self.settle(queue, up_to, report).map_err(Into::into))
+            Job::Settle { queue, end, dropped, at } => {
+                JobResult::Settled(self.settle(queue, end, dropped, at).map_err(Into::into))
             }
-            Job::Forget(owner, at) => {
-                JobResult::Forgotten(self.forget(owner, at).map_err(Into::into))
+            Job::Forget(owner, reason, at) => {
+                JobResult::Forgotten(self.forget(owner, reason, at).map_err(Into::into))
             }
             Job::Wipe(at) => JobResult::Wiped(self.wipe(at).map_err(Into::into)),
             Job::SaveStarts(starts) => {
                 JobResult::Starts(self.save_starts(starts).map_err(Into::into))
             }
         };
-        Done { result, stock: self.stock(), written: self.written }
+        let dropped = std::mem::take(&mut self.dropped);
+        Done { result, stock: self.stock(), dropped, written: self.written.bytes() }
     }
 
     fn save_record(&mut self, record: &SessionRecord) -> Result<(), Unsaved> {
         let signed_out = record.grant.is_none();
         records::set_session(&mut self.session, record).map_err(|_| Unsaved::Unwritable)?;
         let bytes = self.session.to_bytes();
-        self.written += bytes.len() as u64;
         self.tokens.put(SESSION, &bytes).map_err(Unsaved::Store)?;
         // What a signed-out user leaves behind must not wait for its unit's turn.
         if signed_out && self.tokens.needs_scrub() {
@@ -274,7 +296,6 @@ impl<F: Flash> Storage<F> {
     fn save_metadata(&mut self, metadata: &Metadata) -> Result<(), Unsaved> {
         records::set_metadata(&mut self.metadata, metadata).map_err(|_| Unsaved::Unwritable)?;
         let bytes = self.metadata.to_bytes();
-        self.written += bytes.len() as u64;
         self.tokens.put(METADATA, &bytes).map_err(Unsaved::Store)
     }
 
@@ -285,261 +306,29 @@ impl<F: Flash> Storage<F> {
         if bytes.len() > MAX_KEY_SET {
             return Ok(());
         }
-        self.written += bytes.len() as u64;
         self.tokens.put(KEY_SET, &bytes).map_err(Unsaved::Store)
     }
 
-    /// Programs' records leave a sixteenth of the spool to reports: a record that the backend
-    /// refuses could otherwise never leave a full spool, because its report had no room.
-    fn take_in(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
-        if self.spool.free() <= self.spool.capacity() / 16 {
-            return Err(Unsaved::Store(StoreError::Full));
-        }
-        self.append(queue, envelopes)
-    }
-
-    fn append(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
-        let key = self.key_of(queue.owner)?;
-        let records: Result<Vec<_>, _> =
-            envelopes.iter().map(|envelope| Ok(envelope.to_fields()?.to_bytes())).collect();
-        let records =
-            records.map_err(|_: signpost_store::fields::FieldError| Unsaved::Unwritable)?;
-        let slices: Vec<&[u8]> = records.iter().map(|record| record.as_slice()).collect();
-        self.written += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
-        self.spool.append(name_of(queue), &key, &slices).map_err(Unsaved::Store)?;
-        Ok(())
-    }
-
-    /// Joins the head of `queue` to one batch of one signal. Its end is durable before it is
-    /// sent: after a restart the same batch is read again, however much has come in since.
-    fn read(
-        &mut self,
-        queue: Queue,
-        max_records: u32,
-        max_bytes: u32,
-        refreeze: bool,
-    ) -> Result<Option<Batch>, Unsaved> {
-        let name = name_of(queue);
-        let Some(first) = self.spool.stats(name).filter(|s| s.records > 0).map(|s| s.first_seq)
-        else {
-            return Ok(None);
-        };
-        let frozen = self.spool.cursor(name).and_then(frozen_up_to).filter(|last| *last >= first);
-        let frozen = frozen.filter(|_| !refreeze);
-        let (max_records, max_bytes) = match frozen {
-            Some(last) => (last - first + 1, u64::from(u32::MAX)),
-            None => (max_records.into(), max_bytes.into()),
-        };
-        let batch = self.join(queue, first, max_records, max_bytes)?;
-        if let Some(batch) = batch.as_ref().filter(|batch| frozen != Some(batch.last)) {
-            self.spool.set_cursor(name, &batch.last.to_le_bytes()).map_err(Unsaved::Store)?;
-            self.written += 8;
-        }
-        Ok(batch)
-    }
-
-    fn join(
-        &mut self,
-        queue: Queue,
-        first: u64,
-        max_records: u64,
-        max_bytes: u64,
-    ) -> Result<Option<Batch>, Unsaved> {
-        let Some(owner) = self.owner_key(queue.owner) else {
-            // The key is gone, and so is the way to read this.
-            self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
-            return Ok(None);
-        };
-        let (key, epoch) = (QueueKey::from_bytes(owner.key), owner.epoch);
-        let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let read =
-            self.spool.read(name_of(queue), &key, first, limit(max_records), limit(max_bytes));
-        let records = match read {
-            Ok(records) => records,
-            Err(
-                StoreError::DamagedRecords { first, next } | StoreError::Unreadable { first, next },
-            ) => {
-                return self.give_up(queue, first, next).map(|()| None);
-            }
-            Err(error) => return Err(Unsaved::Store(error)),
-        };
-        let mut batch: Option<Batch> = None;
-        for (sequence, bytes) in records {
-            let envelope = Fields::parse(&bytes).and_then(|f| Envelope::from_fields(&f));
-            let envelope = match (envelope, &mut batch) {
-                (Ok(envelope), _) => envelope,
-                (Err(_), Some(_)) => break,
-                (Err(_), None) => {
-                    return self.give_up(queue, sequence, sequence + 1).map(|()| None);
-                }
-            };
-            match &mut batch {
-                None => {
-                    batch = Some(Batch {
-                        queue,
-                        signal: envelope.signal,
-                        first: sequence,
-                        last: sequence,
-                        epoch: epoch ^ queue.stream as u64,
-                        body: envelope.body,
-                    });
-                }
-                Some(batch) if batch.signal == envelope.signal => {
-                    batch.last = sequence;
-                    batch.body.extend_from_slice(&envelope.body);
-                }
-                Some(_) => break,
-            }
-        }
-        Ok(batch)
-    }
-
-    /// Records that cannot be read any more are reported and removed.
-    fn give_up(&mut self, queue: Queue, first: u64, next: u64) -> Result<(), Unsaved> {
-        let at = Arrival { boot_id: [0; 16], boot: Default::default(), wall: None };
-        let report = reports::dropped(next - first, signal_of(queue.stream), "damaged", at);
-        self.settle(queue, next - 1, Some(report))
-    }
-
-    fn settle(
-        &mut self,
-        queue: Queue,
-        up_to: u64,
-        report: Option<Envelope>,
-    ) -> Result<(), Unsaved> {
-        let events = Queue { stream: Stream::Events, owner: queue.owner };
-        let mut unreported = None;
-        if let Some(report) = report {
-            match self.append(events, std::slice::from_ref(&report)) {
-                Err(Unsaved::Store(error)) if error.is_full() => unreported = Some(report),
-                result => result?,
-            }
-        }
-        self.written += 16;
-        match self.spool.remove(name_of(queue), up_to) {
-            Ok(()) | Err(StoreError::NoQueue) => {}
-            Err(error) => return Err(Unsaved::Store(error)),
-        }
-        // Nothing but the removal makes room in a full spool, in a segment or behind the last
-        // record of this queue. A cut between the two costs the report.
-        if let Some(report) = unreported.as_ref().map(std::slice::from_ref) {
-            self.append(events, report).or_else(|_| self.append(queue, report))?;
-        }
-        Ok(())
-    }
-
-    /// Destroys the owner's key first: from that moment the queues are unreadable, whatever
-    /// happens to the power.
-    fn forget(&mut self, owner: OwnerId, at: Arrival) -> Result<u64, Unsaved> {
-        let queues: Vec<Queue> = self.queues().filter(|queue| queue.owner == owner).collect();
-        self.owners.retain(|key| key.owner != owner.0);
-        self.save_owners()?;
-        self.tokens.scrub().map_err(Unsaved::Store)?;
-        let mut lost = 0;
-        for queue in queues {
-            let records = self.spool.stats(name_of(queue)).map_or(0, |stats| stats.records);
-            if records > 0 {
-                let report = reports::dropped(records, signal_of(queue.stream), "signed-out", at);
-                let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
-                match self.append(events, std::slice::from_ref(&report)) {
-                    // The queue itself makes the room: a full spool must not stop a sign-out.
-                    Err(Unsaved::Store(error)) if error.is_full() => {
-                        self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
-                        self.append(events, &[report])?;
-                    }
-                    result => result?,
-                }
-            }
-            self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)?;
-            lost += records;
-        }
-        Ok(lost)
-    }
-
-    /// Keys first, as [`forget`](Self::forget). May be begun again at any point.
-    fn wipe(&mut self, at: Arrival) -> Result<String, Unsaved> {
-        self.owners.clear();
-        self.owners_record = Fields::new();
-        self.save_owners()?;
+    /// Forgets what was learned of the issuer, and how the device was switched on.
+    fn forget_issuer(&mut self) -> Result<(), Unsaved> {
         for key in [METADATA, STARTS, KEY_SET] {
             self.tokens.remove(key).map_err(Unsaved::Store)?;
         }
         self.metadata = Fields::new();
         self.key_set = Fields::new();
-        let device_id = match &self.device_id {
-            DeviceId::Configured(id) => id.clone(),
-            DeviceId::Drawn => self.draw_device_id(Fields::new())?,
-        };
-        self.tokens.scrub().map_err(Unsaved::Store)?;
-        let lost = self.stock().queues;
-        self.spool.wipe().map_err(Unsaved::Store)?;
-        let report = |(queue, records, _): (Queue, u64, u64)| {
-            reports::dropped(records, signal_of(queue.stream), "reset", at)
-        };
-        let reports: Vec<Envelope> = lost.into_iter().map(report).collect();
-        if !reports.is_empty() {
-            let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
-            self.append(events, &reports)?;
-        }
-        Ok(device_id)
+        Ok(())
     }
 
     fn save_starts(&mut self, starts: Starts) -> Result<(), Unsaved> {
         let fields = Fields::new().with(COUNT, &starts.count);
         let fields = fields.and_then(|fields| fields.with(BOOT_ID, &starts.boot_id));
         let bytes = fields.map_err(|_| Unsaved::Unwritable)?.to_bytes();
-        self.written += bytes.len() as u64;
         self.tokens.put(STARTS, &bytes).map_err(Unsaved::Store)
-    }
-
-    fn owner_key(&self, owner: OwnerId) -> Option<&OwnerKey> {
-        self.owners.iter().find(|key| key.owner == owner.0)
-    }
-
-    /// The key of an owner, made and kept when they have their first record.
-    fn key_of(&mut self, owner: OwnerId) -> Result<QueueKey, Unsaved> {
-        if let Some(known) = self.owner_key(owner) {
-            return Ok(QueueKey::from_bytes(known.key));
-        }
-        let (mut key, mut epoch) = ([0; 32], [0; 8]);
-        (self.entropy)(&mut key);
-        (self.entropy)(&mut epoch);
-        // The lowest bits tell the streams of one owner apart.
-        let epoch = u64::from_le_bytes(epoch) & !3;
-        self.owners.push(OwnerKey { owner: owner.0, key, epoch });
-        if let Err(error) = self.save_owners() {
-            self.owners.pop();
-            return Err(error);
-        }
-        Ok(QueueKey::from_bytes(key))
-    }
-
-    fn save_owners(&mut self) -> Result<(), Unsaved> {
-        let fields = &mut self.owners_record;
-        fields
-            .set(KEYS, &self.owners)
-            .and_then(|()| fields.set(SPOOL_ID, &self.spool.id()))
-            .map_err(|_| Unsaved::Unwritable)?;
-        let bytes = fields.to_bytes();
-        self.written += bytes.len() as u64;
-        self.tokens.put(OWNERS, &bytes).map_err(Unsaved::Store)
-    }
-
-    fn queues(&self) -> impl Iterator<Item = Queue> {
-        self.spool.queues().filter_map(queue_of)
-    }
-
-    fn stock(&self) -> Stock {
-        let held = self.queues().filter_map(|queue| {
-            let stats = self.spool.stats(name_of(queue))?;
-            (stats.records > 0).then_some((queue, stats.records, stats.bytes))
-        });
-        let max_body = self.spool.max_record().saturating_sub(records::ENVELOPE);
-        Stock { queues: held.collect(), worn: self.tokens.worn(), max_body }
     }
 }
 
 /// Why something is not on flash.
+#[derive(Debug)]
 enum Unsaved {
     /// The store says so.
     Store(StoreError),
@@ -571,38 +360,4 @@ fn starts_of(fields: &Fields) -> Starts {
     let count = fields.get(COUNT).ok().flatten();
     let boot_id = fields.get(BOOT_ID).ok().flatten();
     Starts { count: count.unwrap_or_default(), boot_id: boot_id.unwrap_or_default() }
-}
-
-fn frozen_up_to(cursor: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(cursor.get(..8)?.try_into().ok()?))
-}
-
-/// A queue's name on flash: 16 bytes of owner, one of stream, three of nothing.
-fn name_of(queue: Queue) -> QueueName {
-    let mut name = [0; 20];
-    name[..16].copy_from_slice(&queue.owner.0);
-    name[16] = match queue.stream {
-        Stream::Events => 0,
-        Stream::Metrics => 1,
-        Stream::Logs => 2,
-    };
-    QueueName(name)
-}
-
-fn queue_of(name: QueueName) -> Option<Queue> {
-    let stream = match name.0[16] {
-        0 => Stream::Events,
-        1 => Stream::Metrics,
-        2 => Stream::Logs,
-        _ => return None,
-    };
-    let owner = OwnerId(*name.0.first_chunk()?);
-    Some(Queue { stream, owner })
-}
-
-const fn signal_of(stream: Stream) -> Signal {
-    match stream {
-        Stream::Metrics => Signal::Metrics,
-        Stream::Events | Stream::Logs => Signal::Logs,
-    }
 }

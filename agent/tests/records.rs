@@ -5,10 +5,10 @@
 use signpost::{
     ports::{Job, JobResult},
     records::{Arrival, Envelope},
-    storage::{Opened, Storage},
+    storage::{Opened, Settings, Storage},
 };
 use signpost_core::{
-    delivery::{Queue, Stream},
+    delivery::{Queue, Read, Stream},
     jws::DeviceKey,
     otlp::Signal,
     owner::{Account, OwnerId},
@@ -50,7 +50,7 @@ impl Board {
 
     fn agent(&self) -> (Storage<FileFlash>, Opened) {
         let (tokens, spool) = (self.flash("tokens"), self.flash("spool"));
-        Storage::open(tokens, spool, &keys(), entropy, None).unwrap()
+        Storage::open(tokens, spool, &keys(), entropy, Settings::default()).unwrap()
     }
 
     /// Adds fields to the record under `key`, as a newer build would.
@@ -127,7 +127,7 @@ fn metadata() -> Metadata {
 fn envelope() -> Envelope {
     let wall = wall(1_800_000_000);
     let boot = Boot::new(Duration::from_millis(12_345));
-    let arrival = Arrival { boot_id: [3; 16], boot, wall };
+    let arrival = Arrival { boot_id: [3; 16], boot, wall, unset: None };
     Envelope { signal: Signal::Logs, arrival, body: b"a log record".to_vec() }
 }
 
@@ -168,8 +168,10 @@ fn read(storage: &mut Storage<FileFlash>) -> Option<Vec<u8>> {
 }
 
 fn read_of(storage: &mut Storage<FileFlash>, queue: Queue) -> Option<Vec<u8>> {
-    let job = Job::Read { queue, max_records: 9, max_bytes: 9_999, refreeze: false };
-    let result = storage.work(job).result;
+    let (max_records, max_bytes) = (9, 9_999);
+    let read =
+        Read { queue, settled: None, max_records, max_bytes, splits: false, refreeze: false };
+    let result = storage.work(Job::Read(read, envelope().arrival, None)).result;
     let JobResult::Batch(batch) = result else { panic!("{result:?}") };
     batch.unwrap().map(|batch| batch.body)
 }
@@ -343,10 +345,7 @@ fn a_spool_whose_keys_are_gone_is_emptied_and_what_was_in_it_counted() {
         let (mut storage, opened) = board.agent();
         assert_eq!(opened.damaged, restart == 0);
         let events = Queue { stream: Stream::Events, owner: OwnerId::DEVICE };
-        assert_eq!(
-            opened.stock.queues.iter().map(|(queue, ..)| *queue).collect::<Vec<_>>(),
-            [events]
-        );
+        assert_eq!(opened.stock.queues.iter().map(|held| held.queue).collect::<Vec<_>>(), [events]);
         let report = read_of(&mut storage, events).unwrap();
         let report = String::from_utf8_lossy(&report);
         assert!(report.contains("2 logs records dropped: store-replaced"), "{report}");

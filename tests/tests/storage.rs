@@ -2,12 +2,12 @@
 #![expect(clippy::panic, reason = "what is not as expected here is a failed test")]
 
 use signpost::{
-    ports::{Done, Job, JobResult},
+    ports::{Done, Job, JobResult, Starts},
     records::{Arrival, Envelope},
-    storage::Storage,
+    storage::{Settings, Storage},
 };
 use signpost_core::{
-    delivery::{Batch, DropReason, Dropped, Queue, Stream},
+    delivery::{Batch, DropReason, Dropped, Place, Queue, Read, Stream},
     otlp::{Signal, count_records},
     owner::{Account, OwnerId},
     secret::Secret,
@@ -16,6 +16,7 @@ use signpost_core::{
 };
 use signpost_hal::flash::{Geometry, sim::SimFlash};
 use signpost_store::{Entropy, OuterKeys};
+use std::time::Duration;
 
 const ANNA: OwnerId = OwnerId([1; 16]);
 
@@ -34,7 +35,7 @@ fn entropy(seed: u64) -> impl FnMut() -> Entropy {
 
 fn open(tokens: SimFlash, spool: SimFlash, seed: u64) -> (Storage<SimFlash>, String) {
     let keys = OuterKeys::new([7; 32]);
-    let opened = Storage::open(tokens, spool, &keys, entropy(seed), None);
+    let opened = Storage::open(tokens, spool, &keys, entropy(seed), Settings::default());
     let (storage, opened) = opened.unwrap_or_else(|trouble| panic!("opens: {trouble:?}"));
     (storage, opened.device_id)
 }
@@ -44,7 +45,7 @@ fn queue(owner: OwnerId, stream: Stream) -> Queue {
 }
 
 const NOW: Arrival =
-    Arrival { boot_id: [0; 16], boot: Boot::new(std::time::Duration::ZERO), wall: None };
+    Arrival { boot_id: [0; 16], boot: Boot::new(Duration::ZERO), wall: None, unset: None };
 
 /// A request that holds one log record with this text.
 fn request(text: &str) -> Vec<u8> {
@@ -61,13 +62,15 @@ fn append(storage: &mut Storage<SimFlash>, queue: Queue, signal: Signal, texts: 
 }
 
 fn read(storage: &mut Storage<SimFlash>, queue: Queue, most: u32, refreeze: bool) -> Option<Batch> {
-    let job = Job::Read { queue, max_records: most, max_bytes: 1 << 20, refreeze };
+    let (max_bytes, splits) = (1 << 20, refreeze);
+    let read = Read { queue, settled: None, max_records: most, max_bytes, splits, refreeze };
+    let job = Job::Read(read, NOW, None);
     let JobResult::Batch(Ok(batch)) = storage.work(job).result else { panic!("no batch") };
     batch
 }
 
 fn waiting(done: &Done, queue: Queue) -> u64 {
-    done.stock.queues.iter().find(|(q, ..)| *q == queue).map_or(0, |(_, records, _)| *records)
+    done.stock.queues.iter().find(|held| held.queue == queue).map_or(0, |held| held.records)
 }
 
 #[test]
@@ -77,7 +80,8 @@ fn a_batch_joins_requests_of_one_signal() {
     append(&mut storage, logs, Signal::Logs, &["a", "b", "c"]);
     append(&mut storage, logs, Signal::Traces, &["d"]);
     let batch = read(&mut storage, logs, 100, false).expect("a batch");
-    assert_eq!((batch.first, batch.last, batch.signal), (0, 2, Signal::Logs));
+    let range = (batch.start, batch.end, batch.records, batch.signal);
+    assert_eq!(range, (Place::before(0), Place::before(3), 3, Signal::Logs));
     assert_eq!(count_records(&batch.body), Ok(3));
 }
 
@@ -90,7 +94,7 @@ fn a_frozen_batch_stays_as_it_is_whatever_comes_in_until_it_is_frozen_anew() {
     append(&mut storage, logs, Signal::Logs, &["c", "d"]);
     assert_eq!(read(&mut storage, logs, 100, false).as_ref(), Some(&first), "the same again");
     let narrower = read(&mut storage, logs, 1, true).expect("a batch");
-    assert_eq!((narrower.first, narrower.last), (0, 0));
+    assert_eq!((narrower.start, narrower.end), (Place::before(0), Place::before(1)));
     assert_eq!(read(&mut storage, logs, 100, false), Some(narrower));
 }
 
@@ -100,7 +104,8 @@ fn invariant_4_what_a_backend_refuses_is_reported_before_it_is_removed() {
     let metrics = queue(ANNA, Stream::Metrics);
     append(&mut storage, metrics, Signal::Metrics, &["poison"]);
     let dropped = Dropped { records: 1, signal: Signal::Metrics, reason: DropReason::Malformed };
-    let job = Job::Settle { queue: metrics, up_to: 0, dropped: Some(dropped), at: NOW };
+    let job =
+        Job::Settle { queue: metrics, end: Place::before(1), dropped: Some(dropped), at: NOW };
     let done = storage.work(job);
     assert_eq!(waiting(&done, metrics), 0);
     let events = queue(ANNA, Stream::Events);
@@ -115,7 +120,7 @@ fn invariant_8_sign_out_destroys_the_owners_queues_and_reports_what_was_lost() {
     let logs = queue(ANNA, Stream::Logs);
     append(&mut storage, logs, Signal::Logs, &["a", "b"]);
     let before = read(&mut storage, logs, 1, false).expect("a batch").epoch;
-    let done = storage.work(Job::Forget(ANNA, NOW));
+    let done = storage.work(Job::Forget(ANNA, DropReason::SignedOut, NOW));
     assert!(matches!(done.result, JobResult::Forgotten(Ok(2))));
     assert_eq!(waiting(&done, logs), 0);
     assert_eq!(waiting(&done, queue(OwnerId::DEVICE, Stream::Events)), 1);
@@ -130,7 +135,9 @@ fn two_devices_draw_two_names_and_a_configured_one_wins() {
     let (_, two) = open(flash(1), flash(2), 100);
     assert_ne!(one, two);
     let keys = OuterKeys::new([7; 32]);
-    let named = Storage::open(flash(1), flash(2), &keys, entropy(1), Some("greenhouse-7"));
+    let device_id = Some("greenhouse-7".to_owned());
+    let settings = Settings { device_id, ..Settings::default() };
+    let named = Storage::open(flash(1), flash(2), &keys, entropy(1), settings);
     assert_eq!(named.map(|(_, opened)| opened.device_id).ok().as_deref(), Some("greenhouse-7"));
 }
 
@@ -147,7 +154,8 @@ fn invariant_7_no_token_stands_on_flash_in_the_clear() {
     };
     let keys = OuterKeys::new([7; 32]);
     let (mut storage, _) =
-        Storage::open(file("tokens"), file("spool"), &keys, entropy(3), None).expect("opens");
+        Storage::open(file("tokens"), file("spool"), &keys, entropy(3), Settings::default())
+            .expect("opens");
     let account = Account { id: ANNA, subject: Some("anna-subject".into()), name: None };
     let grant = Grant {
         account,
@@ -181,9 +189,7 @@ fn the_longest_body_that_is_promised_is_taken_and_a_longer_one_is_not() {
     let (mut storage, _) = open(flash(1), flash(2), 1);
     let logs = queue(ANNA, Stream::Logs);
     append(&mut storage, logs, Signal::Logs, &["a"]);
-    let done =
-        storage.work(Job::Read { queue: logs, max_records: 1, max_bytes: 1, refreeze: false });
-    let most = done.stock.max_body;
+    let most = storage.work(Job::SaveStarts(Starts::default())).stock.max_body;
     let body =
         |length| vec![Envelope { signal: Signal::Logs, arrival: NOW, body: vec![0; length] }];
     let taken = storage.work(Job::Append(logs, body(most)));

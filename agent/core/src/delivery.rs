@@ -2,9 +2,10 @@
 //! it only when the backend has it.
 //!
 //! One batch is under way at a time: read (and frozen, so that a retry is the same batch with the
-//! same `Idempotency-Key`), sent, settled. Whatever goes wrong the batch stays: 401 holds it until
-//! a new token or a sign-in, 403 parks it, outages back off. Only a record that the backend calls
-//! malformed or too large by itself is dropped, counted and reported (design invariant 4).
+//! same `Idempotency-Key`), sent, settled. The next batch of a queue is frozen and the last one
+//! settled by one write. Whatever goes wrong the batch stays: 401 holds it until a new token or a
+//! sign-in, 403 parks it, outages back off. Only a record that the backend calls malformed or too
+//! large by itself is dropped, counted and reported (design invariant 4).
 //!
 //! The grammar is that of [`crate::session`]: `handle_*` in; [`Delivery::poll_action`] and
 //! [`Delivery::poll_wake`] out.
@@ -69,6 +70,23 @@ pub struct DeliveryConfig {
     pub unowned_with_first: bool,
 }
 
+/// A place in a queue: between two records, if need be inside of an accepted request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Sequence number of an accepted request; all before it are over.
+    pub sequence: u64,
+    /// So many of its records are over, too.
+    pub records: u32,
+}
+
+impl Place {
+    /// The place before everything in request `sequence`.
+    #[must_use]
+    pub const fn before(sequence: u64) -> Self {
+        Self { sequence, records: 0 }
+    }
+}
+
 /// A frozen piece of a queue, joined to one request body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -76,10 +94,12 @@ pub struct Batch {
     pub queue: Queue,
     /// What the records are; one batch holds one signal.
     pub signal: Signal,
-    /// Sequence number of the first record.
-    pub first: u64,
-    /// Sequence number of the last record.
-    pub last: u64,
+    /// Where it begins.
+    pub start: Place,
+    /// Where it ends: the next one begins there.
+    pub end: Place,
+    /// How many log records, metrics or spans it holds.
+    pub records: u64,
     /// Random name of this queue's life: sequence numbers repeat after a queue was destroyed.
     pub epoch: u64,
     /// The joined `Export…ServiceRequest`s.
@@ -88,18 +108,24 @@ pub struct Batch {
 
 impl core::fmt::Debug for Batch {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Batch({:?} {}..={}, {} B)", self.signal, self.first, self.last, self.body.len())
+        let (start, end) = (self.start.sequence, self.end.sequence);
+        write!(f, "Batch({:?} {start}..{end}, {} B)", self.signal, self.body.len())
     }
 }
 
 impl Batch {
-    fn records(&self) -> u64 {
-        self.last.saturating_sub(self.first) + 1
-    }
-
     /// The same for every retry of this batch, and for no other batch.
     fn idempotency_key(&self) -> String {
-        format!("{:016x}-{}-{}", self.epoch, self.first, self.last)
+        let within = |place: Place| format!("{}.{}", place.sequence, place.records);
+        let first = match self.start.records {
+            0 => format!("{}", self.start.sequence),
+            _ => within(self.start),
+        };
+        let last = match self.end.records {
+            0 => format!("{}", self.end.sequence.saturating_sub(1)),
+            _ => within(self.end),
+        };
+        format!("{:016x}-{first}-{last}", self.epoch)
     }
 }
 
@@ -107,16 +133,7 @@ impl Batch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Read and freeze the head of a queue; answer with [`Delivery::handle_batch`].
-    Read {
-        /// Which queue.
-        queue: Queue,
-        /// At most so many records, one at least.
-        max_records: u32,
-        /// At most so many bytes, but one record at least.
-        max_bytes: u32,
-        /// Freeze anew, even where a longer batch was frozen: the backend refused that.
-        refreeze: bool,
-    },
+    Read(Read),
     /// Send; answer with [`Delivery::handle_outcome`].
     Send(Request),
     /// The batch is over: remove its records, and where they were not taken make the report
@@ -124,8 +141,8 @@ pub enum Action {
     Settle {
         /// Which queue.
         queue: Queue,
-        /// Remove up to and with this sequence number.
-        up_to: u64,
+        /// Remove all that is before it.
+        end: Place,
         /// What was not taken.
         dropped: Option<Dropped>,
     },
@@ -135,6 +152,23 @@ pub enum Action {
     Challenged(TokenKey, Generation, Challenge),
     /// For journal and counters.
     Note(Note),
+}
+
+/// What is to be read from the head of a queue, and frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Which queue.
+    pub queue: Queue,
+    /// The batch before is over: remove all that is before this place with the same write.
+    pub settled: Option<Place>,
+    /// At most so many records, one at least.
+    pub max_records: u32,
+    /// At most so many bytes, but one accepted request at least.
+    pub max_bytes: u32,
+    /// Take a request apart that holds more than `max_records`: the backend refused it whole.
+    pub splits: bool,
+    /// Freeze anew, even where a longer batch was frozen: the backend refused that.
+    pub refreeze: bool,
 }
 
 /// Records that were acknowledged and will not arrive, and why.
@@ -149,7 +183,7 @@ pub struct Dropped {
 }
 
 /// Why a record was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
     /// The backend calls it malformed (400).
     Malformed,
@@ -157,6 +191,20 @@ pub enum DropReason {
     TooLarge,
     /// The backend took the request and refused these in it (OTLP partial success).
     RejectedByBackend,
+    /// Their stream's quota, or the whole spool, was used up, and newer ones came.
+    OverQuota,
+    /// They waited for longer than `max_age`.
+    TooOld,
+    /// Flash gives back something else than was put there.
+    Damaged,
+    /// Their owner signed out.
+    SignedOut,
+    /// Somebody else signed in, and the configuration says `purge`.
+    OtherAccount,
+    /// The device was reset.
+    Reset,
+    /// The store with their key was replaced, or is another board's.
+    StoreReplaced,
 }
 
 impl DropReason {
@@ -167,6 +215,13 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::TooLarge => "too-large",
             Self::RejectedByBackend => "rejected-by-backend",
+            Self::OverQuota => "over-quota",
+            Self::TooOld => "too-old",
+            Self::Damaged => "damaged",
+            Self::SignedOut => "signed-out",
+            Self::OtherAccount => "other-account",
+            Self::Reset => "reset",
+            Self::StoreReplaced => "store-replaced",
         }
     }
 }
@@ -179,8 +234,6 @@ pub enum Note {
         /// How many records.
         records: u64,
     },
-    /// Records will not arrive.
-    Dropped(Dropped),
     /// A fault came up.
     FaultRaised(Fault),
     /// A fault is gone.
@@ -227,7 +280,7 @@ enum Step {
     /// A batch is on its way with this issue of the token.
     Sending(Batch, Generation),
     /// Its end is being made durable.
-    Settling(Queue, u64, Option<Dropped>),
+    Settling(Queue, Place, Option<Dropped>),
 }
 
 /// See the module.
@@ -236,7 +289,10 @@ pub struct Delivery {
     config: DeliveryConfig,
     rng: Rng,
     step: Step,
-    stock: Vec<Queue>,
+    /// The queues that hold records, and where the first record of each is.
+    stock: Vec<(Queue, u64)>,
+    /// The last batch is over up to here, and flash does not know it yet.
+    done: Option<(Queue, Place)>,
     limit: u32,
     refreeze: bool,
     hold: Option<Hold>,
@@ -256,13 +312,11 @@ pub struct Delivery {
     counts: Counts,
 }
 
-/// What was delivered and dropped in one run.
+/// What was delivered in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records that the backend has.
     pub delivered: u64,
-    /// Records given up.
-    pub dropped: u64,
     /// When a batch arrived last.
     pub last_success: Option<Boot>,
 }
@@ -276,6 +330,7 @@ impl Delivery {
             rng: Rng::with_seed(seed),
             step: Step::Idle,
             stock: Vec::new(),
+            done: None,
             limit: MAX_RECORDS,
             refreeze: false,
             hold: None,
@@ -292,23 +347,34 @@ impl Delivery {
         }
     }
 
-    /// Which queues hold records now.
-    pub fn handle_stock(&mut self, queues: impl Iterator<Item = Queue>) {
+    /// Which queues hold records now, and the sequence number of the first one in each. A batch
+    /// that waited and whose records are gone by now is read anew.
+    pub fn handle_stock(&mut self, queues: impl Iterator<Item = (Queue, u64)>) {
         self.stock.clear();
         self.stock.extend(queues);
         self.stock.sort();
+        let is_gone = |batch: &Batch| {
+            let found = self.stock.iter().find(|(queue, _)| *queue == batch.queue);
+            found.is_none_or(|(_, first)| *first > batch.start.sequence)
+        };
+        if matches!(&self.step, Step::Ready(batch) if is_gone(batch)) {
+            self.step = Step::Idle;
+        }
     }
 
-    /// The read ended. `None`: there is nothing in the queue.
+    /// The read ended, and what it settled is settled. `None`: nothing can be sent from there now.
     pub fn handle_batch(&mut self, batch: Option<Batch>) {
         if matches!(self.step, Step::Reading) {
+            self.done = None;
             self.step = batch.map_or(Step::Idle, Step::Ready);
         }
     }
 
     /// The read failed: flash is tried again later.
     pub fn handle_unreadable(&mut self, now: Now) {
-        self.handle_batch(None);
+        if matches!(self.step, Step::Reading) {
+            self.step = Step::Idle;
+        }
         self.hold(Hold::Storage, None, now);
     }
 
@@ -319,6 +385,7 @@ impl Delivery {
         }
         if done {
             self.step = Step::Idle;
+            self.done = None;
             self.clear(Fault::SpoolNotSaved);
         } else {
             // The backend has the batch: sending again would only repeat it, with the same key.
@@ -406,12 +473,12 @@ impl Delivery {
         match core::mem::replace(&mut self.step, Step::Idle) {
             Step::Idle => self.read(owner, now),
             Step::Ready(batch) => self.send(batch, &mut token, now),
-            Step::Settling(queue, up_to, dropped) => {
+            Step::Settling(queue, end, dropped) => {
                 let again = self.hold == Some(Hold::Storage) && now.boot >= self.not_before;
-                self.step = Step::Settling(queue, up_to, dropped);
+                self.step = Step::Settling(queue, end, dropped);
                 again.then(|| {
                     self.hold = None;
-                    Action::Settle { queue, up_to, dropped }
+                    Action::Settle { queue, end, dropped }
                 })
             }
             step @ (Step::Reading | Step::Sending(..)) => {
@@ -425,7 +492,7 @@ impl Delivery {
     #[must_use]
     pub fn poll_wake(&self, owner: OwnerId) -> Option<Boot> {
         let waits = match &self.step {
-            Step::Idle => self.next_queue(owner).is_some(),
+            Step::Idle => self.done.is_some() || self.next_queue(owner).is_some(),
             // A token comes with an event of the session; no time of day brings it.
             Step::Ready(_) => {
                 !self.awaits_token && self.hold.is_some_and(|hold| hold != Hold::SignIn)
@@ -454,7 +521,7 @@ impl Delivery {
         &self.faults
     }
 
-    /// What was delivered and dropped in this run.
+    /// What was delivered in this run.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -466,14 +533,28 @@ impl Delivery {
     }
 
     fn next_queue(&self, owner: OwnerId) -> Option<Queue> {
-        self.stock.iter().copied().find(|queue| self.may_send(*queue, owner))
+        self.stock.iter().map(|(queue, _)| *queue).find(|queue| self.may_send(*queue, owner))
     }
 
     fn read(&mut self, owner: OwnerId, now: Now) -> Option<Action> {
-        let queue = self.next_queue(owner).filter(|_| now.boot >= self.not_before)?;
+        if now.boot < self.not_before {
+            return None;
+        }
+        let queue = self.next_queue(owner);
+        if let Some((of, end)) = self.done.filter(|(of, _)| queue != Some(*of)) {
+            self.step = Step::Settling(of, end, None);
+            return Some(Action::Settle { queue: of, end, dropped: None });
+        }
+        let queue = queue?;
         self.step = Step::Reading;
-        let refreeze = core::mem::take(&mut self.refreeze);
-        Some(Action::Read { queue, max_records: self.limit, max_bytes: MAX_BYTES, refreeze })
+        Some(Action::Read(Read {
+            queue,
+            settled: self.done.map(|(_, end)| end),
+            max_records: self.limit,
+            max_bytes: MAX_BYTES,
+            splits: self.limit < MAX_RECORDS,
+            refreeze: core::mem::take(&mut self.refreeze),
+        }))
     }
 
     fn send(
@@ -552,33 +633,35 @@ impl Delivery {
         {
             self.clear(fault);
         }
-        self.counts.delivered += batch.records();
-        self.note(Note::Delivered { records: batch.records() });
+        // No backend refuses more than it got.
+        let rejected = rejected.min(batch.records);
+        self.counts.delivered += batch.records - rejected;
+        self.note(Note::Delivered { records: batch.records - rejected });
+        if rejected == 0 {
+            self.done = Some((batch.queue, batch.end));
+            return;
+        }
         let reason = DropReason::RejectedByBackend;
-        let dropped =
-            (rejected > 0).then_some(Dropped { records: rejected, signal: batch.signal, reason });
-        self.settle(&batch, dropped);
+        self.give_up(&batch, Dropped { records: rejected, signal: batch.signal, reason });
     }
 
     /// The backend refuses what the batch holds: find the one record, and give up only that.
     fn refused(&mut self, batch: Batch, reason: DropReason) {
-        if batch.records() > 1 {
-            self.limit = u32::try_from(batch.records() / 2).unwrap_or(MAX_RECORDS).max(1);
+        if batch.records > 1 {
+            let half = u32::try_from(batch.records / 2).unwrap_or(MAX_RECORDS);
+            self.limit = half.clamp(1, MAX_RECORDS - 1);
             self.refreeze = true;
             return;
         }
         self.limit = MAX_RECORDS;
-        let dropped = Dropped { records: 1, signal: batch.signal, reason };
-        self.settle(&batch, Some(dropped));
+        self.give_up(&batch, Dropped { records: batch.records, signal: batch.signal, reason });
     }
 
-    fn settle(&mut self, batch: &Batch, dropped: Option<Dropped>) {
-        if let Some(dropped) = dropped {
-            self.counts.dropped += dropped.records;
-            self.note(Note::Dropped(dropped));
-        }
-        self.step = Step::Settling(batch.queue, batch.last, dropped);
-        self.actions.push_back(Action::Settle { queue: batch.queue, up_to: batch.last, dropped });
+    /// The batch is over, and this of it will not arrive: the report comes before the removal.
+    fn give_up(&mut self, batch: &Batch, dropped: Dropped) {
+        let (queue, end, dropped) = (batch.queue, batch.end, Some(dropped));
+        self.step = Step::Settling(queue, end, dropped);
+        self.actions.push_back(Action::Settle { queue, end, dropped });
     }
 
     fn hold(&mut self, hold: Hold, at_least: Option<Duration>, now: Now) {

@@ -4,6 +4,10 @@
 //! The `Export{Logs,Metrics,Trace}ServiceRequest`s of one signal are one repeated field 1, so
 //! that their encodings, one after the other, are the encoding of all their records together.
 
+mod rewrite;
+
+pub use rewrite::{Attribute, Value, append_with, move_instants, slice};
+
 /// What a request holds, and by that where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
@@ -112,6 +116,7 @@ struct Field<'a> {
     number: u64,
     bytes: Option<&'a [u8]>,
     varint: u64,
+    fixed64: bool,
 }
 
 impl<'a> Field<'a> {
@@ -121,7 +126,8 @@ impl<'a> Field<'a> {
         if number == 0 || number > 536_870_911 {
             return Err(Malformed::Unexpected);
         }
-        let plain = |varint, rest| Ok((Self { number, bytes: None, varint }, rest));
+        let fixed64 = key & 7 == 1;
+        let plain = |varint, rest| Ok((Self { number, bytes: None, varint, fixed64 }, rest));
         let skip = |n: usize| rest.get(n..).ok_or(Malformed::Truncated);
         match key & 7 {
             0 => varint(rest).and_then(|(value, rest)| plain(value, rest)),
@@ -131,7 +137,7 @@ impl<'a> Field<'a> {
                 let (length, rest) = varint(rest)?;
                 let length = usize::try_from(length).map_err(|_| Malformed::Truncated)?;
                 let (bytes, rest) = rest.split_at_checked(length).ok_or(Malformed::Truncated)?;
-                Ok((Self { number, bytes: Some(bytes), varint: 0 }, rest))
+                Ok((Self { number, bytes: Some(bytes), varint: 0, fixed64 }, rest))
             }
             _ => Err(Malformed::Unexpected),
         }
@@ -155,7 +161,7 @@ mod tests {
     use alloc::vec::Vec;
 
     /// A length-delimited field.
-    fn nest(number: u8, inner: &[u8]) -> Vec<u8> {
+    pub(super) fn nest(number: u8, inner: &[u8]) -> Vec<u8> {
         let mut out = Vec::from([number << 3 | 2]);
         let mut length = inner.len();
         while length > 0x7f {

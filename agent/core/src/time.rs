@@ -61,6 +61,46 @@ impl Add<Duration> for Wall {
     }
 }
 
+/// How far a wall clock is ahead of the boot clock. It stays as it is until somebody sets the wall
+/// clock: two of them tell by how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockOffset(i64);
+
+impl ClockOffset {
+    /// What lies between the two clocks when they show these.
+    #[must_use]
+    pub fn between(boot: Boot, wall: Wall) -> Self {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(millis(wall.since_epoch()).saturating_sub(millis(boot.since_boot())))
+    }
+
+    /// From milliseconds, as they are kept.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// In milliseconds.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// What has to be added to an instant of a clock with the offset `wrong`, in nanoseconds.
+    #[must_use]
+    pub const fn correction(self, wrong: Self) -> i64 {
+        self.0.saturating_sub(wrong.0).saturating_mul(1_000_000)
+    }
+
+    /// The date that a clock with this offset shows at `boot`; 1970 if it is earlier.
+    #[must_use]
+    pub fn date(self, boot: Boot) -> Wall {
+        let millis = i64::try_from(boot.since_boot().as_millis()).unwrap_or(i64::MAX);
+        let date = u64::try_from(self.0.saturating_add(millis)).unwrap_or_default();
+        Wall::new(Duration::from_millis(date))
+    }
+}
+
 /// What both clocks say at one moment. `wall` is absent where a board has no such clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

@@ -298,7 +298,8 @@ pub(crate) fn asked_wait(outcome: &Outcome) -> Option<Duration> {
 }
 
 /// What the server's clock says (`Date`).
-pub(crate) fn server_date(outcome: &Outcome) -> Option<Wall> {
+#[must_use]
+pub fn server_date(outcome: &Outcome) -> Option<Wall> {
     match outcome {
         Outcome::Reply(reply) => http_date(reply.header("date")?).map(Wall::new),
         Outcome::NotSent(_) | Outcome::Lost(_) => None,

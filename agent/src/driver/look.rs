@@ -10,7 +10,7 @@ use signpost_core::{
     time::{Boot, Wall},
 };
 use signpost_hal::screen::{self, Day, Screen, SignIn};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 impl Driver {
     pub(super) fn screen(&self) -> Screen {
@@ -72,7 +72,7 @@ impl Driver {
     }
 
     fn records(&self) -> u64 {
-        self.stock.queues.iter().map(|(_, records, _)| records).sum()
+        self.stock.queues.iter().map(|held| held.records).sum()
     }
 
     fn shown_name(&self, account: Option<&Account>) -> Option<String> {
@@ -156,8 +156,7 @@ impl Driver {
     }
 
     fn delivery_status(&self) -> status::Delivery {
-        let bytes = self.stock.queues.iter().map(|(.., bytes)| bytes).sum();
-        let waits = self.stocked_since.map(|since| self.now.boot.since(since).as_secs());
+        let bytes = self.stock.queues.iter().map(|held| held.bytes).sum();
         let delivery = self.delivery.as_ref();
         let counts = delivery.map(|delivery| delivery.counts()).unwrap_or_default();
         let nobody = self.session.grant().status != GrantStatus::Held;
@@ -174,10 +173,28 @@ impl Driver {
             reason: held.map(Hold::name),
             records: self.records(),
             bytes,
-            oldest_age: waits,
+            oldest_age: self.oldest_age().map(|age| age.as_secs()),
             last_success_at: counts.last_success.and_then(|at| self.date_of(at)),
-            dropped: counts.dropped,
+            dropped: self.drops.values().sum(),
+            dropped_by: self.drops_by_reason(),
         }
+    }
+
+    /// How long the oldest record has waited; where it is of a run of the board whose clock was
+    /// never set, since this one has known of it.
+    fn oldest_age(&self) -> Option<Duration> {
+        let known = self.stocked_since.map(|since| self.now.boot.since(since));
+        let at = self.arrival();
+        let oldest = self.stock.queues.iter().filter_map(|held| held.oldest?.age(at));
+        oldest.chain(known).max()
+    }
+
+    fn drops_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        let mut by_reason = BTreeMap::new();
+        for ((_, reason), records) in &self.drops {
+            *by_reason.entry(reason.name()).or_default() += records;
+        }
+        by_reason
     }
 
     fn faults_up(&self) -> impl Iterator<Item = (Fault, Boot)> {

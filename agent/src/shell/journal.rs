@@ -66,6 +66,7 @@ pub fn write(entry: &Entry) {
     match entry {
         Entry::Session(event) => session(event),
         Entry::Delivery(note) => delivery(note),
+        Entry::Dropped(lost) => dropped(*lost),
     }
 }
 
@@ -136,20 +137,25 @@ fn delivery(note: &Note) {
         Note::Delivered { records } => {
             tracing::debug!(SIGNPOST_EVENT = "delivered", "{records} records were delivered");
         }
-        Note::Dropped(Dropped { records, signal, reason }) => say!(
-            warn,
-            "dropped",
-            "{records} {} records are given up: {}",
-            signal.name(),
-            match reason {
-                DropReason::Malformed => "the backend calls them malformed",
-                DropReason::TooLarge => "the backend calls them too large",
-                DropReason::RejectedByBackend => "the backend took the batch without them",
-            }
-        ),
         Note::FaultRaised(fault) => raised(*fault),
         Note::FaultCleared(fault) => cleared(*fault),
     }
+}
+
+fn dropped(Dropped { records, signal, reason }: Dropped) {
+    let why = match reason {
+        DropReason::Malformed => "the backend calls them malformed",
+        DropReason::TooLarge => "the backend calls them too large",
+        DropReason::RejectedByBackend => "the backend took the batch without them",
+        DropReason::OverQuota => "they were the oldest, and there was no room for newer ones",
+        DropReason::TooOld => "they have waited for longer than telemetry.max_age",
+        DropReason::Damaged => "flash gives back something else than was put there",
+        DropReason::SignedOut => "their owner signed out",
+        DropReason::OtherAccount => "somebody else signed in (telemetry.other_account)",
+        DropReason::Reset => "the device was reset",
+        DropReason::StoreReplaced => "the store with their key was replaced",
+    };
+    say!(warn, "dropped", "{records} {} records are given up: {why}", signal.name());
 }
 
 fn refused(event: &str, what: &str, error: &OAuthError) {

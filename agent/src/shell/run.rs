@@ -44,7 +44,8 @@ const RENEWALS: u8 = 3;
 
 /// No clock before this is believed: the date of the sources, `SOURCE_DATE_EPOCH` of the build
 /// where it is given.
-const BUILD_DATE: u64 = build_date(option_env!("SOURCE_DATE_EPOCH"));
+pub(super) const BUILD_DATE: Wall =
+    Wall::new(Duration::from_secs(build_date(option_env!("SOURCE_DATE_EPOCH"))));
 
 /// How long a stop waits for flash, and for answers of the issuer that may hold a new token.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -426,7 +427,7 @@ pub(crate) fn session_config(loaded: &Loaded) -> Result<SessionConfig, ConfigErr
         issuer: loaded.issuer()?,
         owner: loaded.config.owner.allow.clone(),
         renewals: RENEWALS,
-        clock_floor: Wall::new(Duration::from_secs(BUILD_DATE)),
+        clock_floor: BUILD_DATE,
         verify: crate::signatures::verify,
     })
 }

@@ -4,7 +4,11 @@ use super::{files, keys::Sealing};
 use crate::{
     config::{Config, SpoolSize},
     ports::{Done, Job},
-    storage::{OpenTrouble, Opened, Storage},
+    storage::{OpenTrouble, Opened, Settings, Storage},
+};
+use signpost_core::{
+    otlp::{Attribute, Value},
+    time::ClockGate,
 };
 use signpost_hal::flash::{Flash, FlashError, FlashErrorKind, medium::Medium};
 use signpost_store::OpenError;
@@ -151,7 +155,7 @@ fn work(mut storage: Storage<Medium>, lanes: &Lanes, done: &mpsc::UnboundedSende
 fn open(config: &Config, sealing: &Sealing) -> Result<(Storage<Medium>, Found), StoreTrouble> {
     let store = &config.store;
     let (tokens, spool) = (store.tokens.path.as_path(), store.spool.path.as_path());
-    let device_id = config.device.id.as_ref().map(|id| id.as_str());
+    let settings = settings(config);
     let mut set_aside = false;
     // Either store can be set aside once: a new one is never unreadable.
     for _ in 0..3 {
@@ -160,7 +164,7 @@ fn open(config: &Config, sealing: &Sealing) -> Result<(Storage<Medium>, Found), 
             open_medium(spool, spool_size(spool, store.spool.size)?)?,
             &sealing.outer,
             super::keys::entropy,
-            device_id,
+            settings.clone(),
         );
         let (path, error) = match storage {
             Ok((storage, opened)) => {
@@ -181,6 +185,23 @@ fn open(config: &Config, sealing: &Sealing) -> Result<(Storage<Medium>, Found), 
         set_aside = true;
     }
     Err(StoreTrouble::Store { path: tokens.to_owned(), error: OpenError::Garbage })
+}
+
+fn settings(config: &Config) -> Settings {
+    let telemetry = &config.telemetry;
+    let attributes = telemetry.attributes.iter().map(|(key, value)| Attribute {
+        key: key.as_str().to_owned(),
+        value: Value::Text(value.as_str().to_owned()),
+        replaces: false,
+    });
+    Settings {
+        device_id: config.device.id.as_ref().map(|id| id.as_str().to_owned()),
+        attributes: attributes.collect(),
+        quotas: telemetry.quota.clone(),
+        when_full: telemetry.when_full.clone(),
+        max_age: telemetry.max_age.get(),
+        gate: ClockGate::new(super::run::BUILD_DATE),
+    }
 }
 
 /// Makes way for a new store where the one at `path` does not open.
@@ -408,6 +429,7 @@ mod tests {
         keys::{self, Origin},
     };
     use crate::{config, records::Arrival};
+    use signpost_core::delivery::DropReason;
     use signpost_core::{owner::OwnerId, session::SessionRecord, time::Boot};
     use signpost_store::OuterKeys;
 
@@ -467,8 +489,8 @@ mod tests {
 
     #[test]
     fn what_is_urgent_overtakes_and_the_rest_keeps_its_order() {
-        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None };
-        let forget = |owner| Job::Forget(OwnerId([owner; 16]), at);
+        let at = Arrival { boot_id: [0; 16], boot: Boot::default(), wall: None, unset: None };
+        let forget = |owner| Job::Forget(OwnerId([owner; 16]), DropReason::SignedOut, at);
         let lanes = Lanes::default();
         {
             let mut queue = lanes.lock();
@@ -478,7 +500,7 @@ mod tests {
         assert!(matches!(lanes.next(), Some(Job::SaveRecord(7, _))));
         for owner in [1, 2] {
             let next = lanes.next();
-            assert!(matches!(next, Some(Job::Forget(id, _)) if id.0[0] == owner), "{next:?}");
+            assert!(matches!(next, Some(Job::Forget(id, ..)) if id.0[0] == owner), "{next:?}");
         }
         lanes.close();
         assert!(lanes.next().is_none());

@@ -48,13 +48,10 @@ impl Vitals {
         };
         let own = [("service.name", "signpost"), ("service.version", env!("CARGO_PKG_VERSION"))];
         let own = own.iter().map(|(key, value)| KeyValue::of(key, AnyValue::text(value)));
-        let configured = telemetry.attributes.iter();
-        let configured = configured
-            .map(|(key, value)| KeyValue::of(key.as_str(), AnyValue::text(value.as_str())));
         Some(Self {
             calls,
             every,
-            resource: Resource { attributes: own.chain(configured).collect() },
+            resource: Resource { attributes: own.collect() },
             folder: files::folder_of(config.store.spool.path.as_path()).to_owned(),
             unowned: telemetry.unowned == Unowned::First,
         })
@@ -76,10 +73,7 @@ impl Vitals {
         if status.grant.status == "none" && !self.unowned {
             return;
         }
-        let mut resource = self.resource.clone();
-        // A reset changes it.
-        resource.attributes.push(KeyValue::of("device.id", AnyValue::text(&status.device_id)));
-        let request = request(resource, measure(&status, &self.folder), &status);
+        let request = request(self.resource.clone(), measure(&status, &self.folder));
         let call = Call::Accept { signal: Signal::Metrics, body: request.encode_to_vec() };
         // The next ones come soon; these are not worth a second try.
         let _ = self.calls.ask(call).await;
@@ -150,14 +144,9 @@ fn temperatures(folder: &Path) -> impl Iterator<Item = (String, f64)> {
     })
 }
 
-fn request(
-    resource: Resource,
-    all: Vec<Measurement>,
-    status: &Status,
-) -> ExportMetricsServiceRequest {
-    // A date that cannot be is worse than none.
-    let dated = status.clock == "usable";
-    let now = if dated { u64::try_from(clock::wall().as_nanos()).unwrap_or_default() } else { 0 };
+/// Dated by the wall clock even where nobody has set it: that is put right on the way out.
+fn request(resource: Resource, all: Vec<Measurement>) -> ExportMetricsServiceRequest {
+    let now = u64::try_from(clock::wall().as_nanos()).unwrap_or_default();
     let metrics = all.into_iter().map(|measurement| measurement.into_metric(now)).collect();
     let scope_metrics = vec![ScopeMetrics { scope: Some(Scope::own()), metrics }];
     let metrics = ResourceMetrics { resource: Some(resource), scope_metrics };
@@ -282,6 +271,7 @@ mod tests {
                 oldest_age: None,
                 last_success_at: None,
                 dropped: 2,
+                dropped_by: Default::default(),
             },
             flash: crate::status::Flash { written_today: 4096, worn: 1 },
             faults: vec![],
@@ -298,21 +288,8 @@ mod tests {
         assert_eq!(value("signpost.spool.records"), Some(3.0));
         let count = all.len() as u64;
         let resource = Resource { attributes: vec![] };
-        let bytes = request(resource, all, &status()).encode_to_vec();
+        let bytes = request(resource, all).encode_to_vec();
         assert_eq!(count_records(&bytes), Ok(count));
-    }
-
-    #[test]
-    fn an_unusable_clock_dates_nothing() {
-        let date = |clock| {
-            let status = Status { clock, ..status() };
-            let all = measure(&status, Path::new("/tmp"));
-            let request = request(Resource { attributes: vec![] }, all, &status);
-            let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
-            metrics[0].gauge.as_ref().unwrap().data_points[0].time_unix_nano
-        };
-        assert_eq!(date("unusable"), 0);
-        assert!(date("usable") > 1_700_000_000_000_000_000);
     }
 
     #[test]

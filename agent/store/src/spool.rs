@@ -308,20 +308,11 @@ impl<F: Flash> Spool<F> {
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn drop_oldest_segment(&mut self, queue: QueueName) -> Result<Dropped, StoreError> {
+        let oldest = self.oldest_segment(queue)?;
         let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
-        let chain = self.chain(slot);
-        let (first, end) = (self.queue(slot)?.first, self.queue(slot)?.next);
-        let mut next = end;
-        for index in chain.iter().skip(1) {
-            let Some(begins) = self.first_of(*index)? else { continue };
-            if begins > first {
-                next = begins.min(end);
-                break;
-            }
-        }
         let cursor = self.queue(slot)?.cursor.clone();
-        self.settle(slot, next, &cursor)?;
-        Ok(Dropped { first, next })
+        self.settle(slot, oldest.next, &cursor)?;
+        Ok(oldest)
     }
 
     /// Drops `queue` with all its records; one that does not exist is dropped already.
@@ -458,13 +449,7 @@ impl<F: Flash> Spool<F> {
 
     /// Checks that `units` fit, in `slot` or in a new queue.
     fn check_room(&self, slot: Option<usize>, units: &[&[&[u8]]]) -> Result<(), StoreError> {
-        let mut head = slot.and_then(|slot| self.queues[slot].as_ref()).and_then(|q| q.head);
-        let mut needed = 0;
-        for unit in units {
-            let lay = self.log.lay(head, queue_header_len(), unit_len(unit));
-            needed += usize::from(lay.fresh);
-            head = Some(Place { offset: lay.end, index: 0, seq: 0 });
-        }
+        let needed = self.segments_for(slot, units);
         // A drained queue may itself be the reserve: then not even its head takes a record.
         if needed < self.spare(slot) { Ok(()) } else { Err(StoreError::Full) }
     }

@@ -263,6 +263,7 @@ pub(crate) fn status(state: &'static str) -> Status {
             oldest_age: Some(7_300),
             last_success_at: None,
             dropped: 0,
+            dropped_by: Default::default(),
         },
         flash: Flash { written_today: 4_096, worn: 3 },
         faults: vec![],
@@ -289,6 +290,7 @@ pub(crate) fn online() -> Status {
             oldest_age: None,
             last_success_at: Some(now),
             dropped: 0,
+            dropped_by: Default::default(),
         },
         ..status("online")
     }

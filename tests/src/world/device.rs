@@ -8,7 +8,7 @@ use fastrand::Rng;
 use signpost::{
     driver::{Driver, DriverConfig},
     ports::{Done, Job, Stock},
-    storage::{OpenTrouble, Opened, Storage},
+    storage::{OpenTrouble, Opened, Settings, Storage},
 };
 use signpost_core::{
     session::{Carried, SessionRecord},
@@ -215,5 +215,11 @@ fn open(tokens: &Chip, spool: &Chip, seed: u64) -> Result<(Storage<Chip>, Opened
         let mut rng = rng.fork();
         Box::new(move |bytes| rng.fill(bytes))
     };
-    Storage::open(tokens.clone(), spool.clone(), &OuterKeys::new([7; 32]), entropy, None)
+    Storage::open(
+        tokens.clone(),
+        spool.clone(),
+        &OuterKeys::new([7; 32]),
+        entropy,
+        Settings::default(),
+    )
 }

@@ -177,10 +177,10 @@ impl Judge {
                 let names: Vec<u32> = envelopes.iter().flat_map(|e| names(&e.body)).collect();
                 self.ledger.appended(queue.owner, &names, &mut self.verdicts);
             }
-            Job::Forget(owner, _) => self.forgetting = Some(*owner),
+            Job::Forget(owner, ..) => self.forgetting = Some(*owner),
             Job::SaveMetadata(_)
             | Job::SaveKeys(_)
-            | Job::Read { .. }
+            | Job::Read(..)
             | Job::Settle { .. }
             | Job::Wipe(_)
             | Job::SaveStarts(_) => {}
@@ -523,7 +523,7 @@ impl Judge {
                 self.tokens_not_saved = false;
             }
             Entry::Session(Event::RevocationGivenUp) => self.revocation_given_up = true,
-            Entry::Session(_) | Entry::Delivery(_) => {}
+            Entry::Session(_) | Entry::Delivery(_) | Entry::Dropped(_) => {}
         }
         self.judge_text("the journal", &format!("{entry:?}"), true);
     }

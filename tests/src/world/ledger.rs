@@ -2,7 +2,11 @@
 //! and 8).
 
 use super::{backend::Arrived, issuer::Person, judge::Verdicts};
-use signpost_core::{delivery::Stream, otlp::Signal, owner::OwnerId};
+use signpost_core::{
+    delivery::{DropReason, Dropped, Stream},
+    otlp::Signal,
+    owner::OwnerId,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// To whom a record can belong.
@@ -42,6 +46,8 @@ pub(super) struct Ledger {
     batch: Vec<u32>,
     reported: u64,
     refused: u64,
+    /// Records that made room for newer ones, or were too old, as storage says.
+    given_up: u64,
     /// Reports may have gone with an owner's key.
     is_key_lost: bool,
 }
@@ -61,6 +67,8 @@ pub struct Balance {
     pub forgotten: u64,
     /// Acknowledged records that wait still for an owner who is not there.
     pub waiting: u64,
+    /// Acknowledged records that are gone, and were reported.
+    pub given_up: u64,
 }
 
 impl Ledger {
@@ -75,6 +83,7 @@ impl Ledger {
             batch: Vec::new(),
             reported: 0,
             refused: 0,
+            given_up: 0,
             is_key_lost: false,
         }
     }
@@ -203,6 +212,14 @@ impl Ledger {
         }
     }
 
+    /// Storage says that it gave this up.
+    pub(super) fn given_up(&mut self, dropped: &[Dropped]) {
+        let by_rule = |dropped: &&Dropped| {
+            matches!(dropped.reason, DropReason::OverQuota | DropReason::TooOld)
+        };
+        self.given_up += dropped.iter().filter(by_rule).map(|dropped| dropped.records).sum::<u64>();
+    }
+
     /// The key of `owner` is destroyed.
     pub(super) fn forgotten(&mut self, owner: OwnerId, at: Duration) {
         let Some(owner) = self.names.get(&owner).copied() else { return };
@@ -227,6 +244,7 @@ impl Ledger {
     /// Holds the whole book against what must be when `current` is signed in and nothing waits
     /// that could be sent.
     pub(super) fn close(&self, current: Owner, verdicts: &mut Verdicts) -> Balance {
+        let mut lost = Vec::new();
         let mut balance =
             Balance { refused: self.refused, reported: self.reported, ..Balance::default() };
         for (index, record) in self.records.iter().enumerate() {
@@ -241,12 +259,18 @@ impl Ledger {
             if record.forgotten.is_some() {
                 balance.forgotten += 1;
             } else if record.owners.iter().any(mine) {
-                let name = u64::from(self.first) + index as u64;
-                let owners = &record.owners;
-                let what = format!("record {name} of {owners:?} was acknowledged and is lost");
-                verdicts.broken(4, what);
+                lost.push((u64::from(self.first) + index as u64, &record.owners));
             } else {
                 balance.waiting += 1;
+            }
+        }
+        // A cut may have come between the removal and storage's word of it.
+        let reported = self.reported.saturating_sub(self.refused);
+        balance.given_up = lost.len() as u64;
+        if balance.given_up > self.given_up.max(reported) {
+            for (name, owners) in lost {
+                let what = format!("record {name} of {owners:?} was acknowledged and is lost");
+                verdicts.broken(4, what);
             }
         }
         if self.reported < self.refused && !self.is_key_lost && balance.waiting == 0 {

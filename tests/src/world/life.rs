@@ -184,7 +184,7 @@ impl World {
         let revoked = !status.faults.iter().any(|fault| fault.code == "E23");
         let current = self.judge.owner_ids();
         let mine = |owner| current.contains(&owner);
-        let drained = !self.device.stock.queues.iter().any(|(queue, ..)| mine(queue.owner));
+        let drained = !self.device.stock.queues.iter().any(|held| mine(held.queue.owner));
         let online = status.state == State::Online.name() && status.grant.status == "held";
         saved && revoked && online && drained && status.delivery.status == "idle"
     }

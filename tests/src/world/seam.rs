@@ -13,6 +13,7 @@ use signpost::ports::{
     Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Submit,
 };
 use signpost_core::{
+    delivery::Read,
     http::{Cause, Reply, Request},
     jws::DeviceKey,
     otlp::Signal,
@@ -262,16 +263,21 @@ impl World {
     }
 
     pub(super) fn job_done(&mut self) {
+        let settles =
+            matches!(self.device.job(), Some(Job::Read(Read { settled: Some(_), .. }, ..)));
         let pretended = self.saboteur.pretend(self.device.job());
         let done = match pretended {
             Some(result) => {
                 self.device.skip_job();
                 let stock = self.device.stock.clone();
-                Some(Done { result, stock, written: 0 })
+                Some(Done { result, stock, dropped: Vec::new(), written: 0 })
             }
             None => self.device.end_job(),
         };
         let Some(done) = done else { return };
+        if settles && matches!(done.result, JobResult::Batch(Ok(_))) {
+            self.judge.ledger.removed(self.now, &mut self.judge.verdicts);
+        }
         self.judge_done(&done);
         self.complete(Complete::Storage(done));
         self.begin_job();
@@ -280,6 +286,7 @@ impl World {
     fn judge_done(&mut self, done: &Done) {
         self.note(|| format!("flash: {:?}", done.result));
         let now = self.now;
+        self.judge.ledger.given_up(&done.dropped);
         match &done.result {
             JobResult::Record(version, result) => {
                 self.judge.saved(*version, result.is_ok(), &self.issuer);

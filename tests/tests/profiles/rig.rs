@@ -6,7 +6,7 @@ use signpost::{
     driver::{Driver, DriverConfig},
     ports::{Answer, Call, CallerId, Complete, Entry, HttpId, Submit},
     signatures, signing,
-    storage::Storage,
+    storage::{Settings, Storage},
 };
 use signpost_core::{
     fault::Fault,
@@ -108,7 +108,8 @@ impl Device {
             Box::new(move |bytes| rng.fill(bytes))
         };
         let keys = OuterKeys::new([7; 32]);
-        let opened = Storage::open(flash("tokens"), flash("spool"), &keys, entropy, None);
+        let opened =
+            Storage::open(flash("tokens"), flash("spool"), &keys, entropy, Settings::default());
         let (storage, opened) = opened.map_err(|why| format!("{why:?}")).unwrap();
         let config = DriverConfig {
             session: SessionConfig {
@@ -267,7 +268,7 @@ impl Device {
                     self.journal.push(event);
                     continue;
                 }
-                Submit::Journal(Entry::Delivery(_)) => continue,
+                Submit::Journal(Entry::Delivery(_) | Entry::Dropped(_)) => continue,
                 Submit::Answer(_, answer) => {
                     self.answer = Some(answer);
                     continue;

@@ -18,6 +18,10 @@ fn queue(owner: OwnerId) -> Queue {
     Queue { stream: Stream::Logs, owner }
 }
 
+fn stock(owner: OwnerId) -> impl Iterator<Item = (Queue, u64)> {
+    [(queue(owner), 0)].into_iter()
+}
+
 fn access(generation: u64) -> TokenAnswer {
     TokenAnswer::Ready(AccessToken {
         token: Secret::new("at"),
@@ -43,7 +47,7 @@ impl Rig {
         let boot = Boot::new(Duration::from_secs(100));
         let now = Now { boot, wall: Some(Wall::new(Duration::from_secs(1_800_000_000))) };
         let mut delivery = Delivery::new(config, 3);
-        delivery.handle_stock([queue(ANNA)].into_iter());
+        delivery.handle_stock(stock(ANNA));
         Self { delivery, now, token: access(1), owner: ANNA }
     }
 
@@ -63,7 +67,7 @@ impl Rig {
 
     /// Reads records `first..=last` and has them sent.
     fn send(&mut self, first: u64, last: u64) -> Request {
-        assert!(matches!(self.poll(), Some(Action::Read { .. })));
+        assert!(matches!(self.poll(), Some(Action::Read(_))));
         self.delivery.handle_batch(Some(batch(first, last)));
         self.sent()
     }
@@ -77,7 +81,9 @@ impl Rig {
 
 fn batch(first: u64, last: u64) -> Batch {
     let (queue, signal) = (queue(ANNA), Signal::Logs);
-    Batch { queue, signal, first, last, epoch: 0xABC, body: vec![0x0a, 0x00] }
+    let (start, end) = (Place::before(first), Place::before(last + 1));
+    let records = last + 1 - first;
+    Batch { queue, signal, start, end, records, epoch: 0xABC, body: vec![0x0a, 0x00] }
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> &'a str {
@@ -93,8 +99,11 @@ fn a_batch_is_read_sent_and_removed() {
     assert_eq!(header(&request, "authorization"), "Bearer at");
     assert_eq!(rig.poll(), None, "one at a time");
     rig.delivery.handle_outcome(&status(200), rig.now);
-    assert_eq!(rig.poll(), Some(Action::Settle { queue: queue(ANNA), up_to: 9, dropped: None }));
-    rig.delivery.handle_settled(true, rig.now);
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!(read.settled, Some(Place::before(10)), "the same write removes it");
+    rig.delivery.handle_batch(None);
+    rig.delivery.handle_stock([].into_iter());
+    assert_eq!(rig.poll(), None);
     assert_eq!(rig.delivery.counts().delivered, 10);
 }
 
@@ -137,7 +146,7 @@ fn a_401_refreshes_once_and_holds_everything() {
     rig.token = access(3);
     rig.sent();
     rig.delivery.handle_outcome(&status(200), rig.now);
-    assert!(matches!(rig.poll(), Some(Action::Settle { dropped: None, .. })));
+    assert!(matches!(rig.poll(), Some(Action::Read(Read { settled: Some(_), .. }))));
     assert_eq!(rig.delivery.faults().iter().count(), 0);
 }
 
@@ -180,7 +189,12 @@ fn a_poisoned_record_is_found_by_halving_and_only_it_is_dropped() {
         let mut dropped = vec![];
         let mut requests = 0;
         while first <= last {
-            let Some(Action::Read { max_records, .. }) = rig.poll() else { panic!("no read") };
+            let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+            first = read.settled.map_or(first, |place| place.sequence);
+            if first > last {
+                break;
+            }
+            let max_records = read.max_records;
             let end = last.min(first + u64::from(max_records) - 1);
             rig.delivery.handle_batch(Some(batch(first, end)));
             rig.sent();
@@ -188,18 +202,19 @@ fn a_poisoned_record_is_found_by_halving_and_only_it_is_dropped() {
             let holds = (first..=end).contains(&poison);
             rig.delivery.handle_outcome(&status(if holds { code } else { 200 }), rig.now);
             match rig.poll() {
-                Some(Action::Settle { up_to, dropped: lost, .. }) => {
+                Some(Action::Settle { end, dropped: lost, .. }) => {
                     dropped.extend(lost);
-                    first = up_to + 1;
+                    first = end.sequence;
                     rig.delivery.handle_settled(true, rig.now);
-                    rig.delivery.handle_stock([queue(ANNA)].into_iter());
+                    rig.delivery.handle_stock(stock(ANNA));
                 }
-                Some(Action::Read { max_records, refreeze, .. }) => {
-                    assert!(refreeze);
-                    rig.delivery.handle_batch(None);
-                    assert!(u64::from(max_records) < end - first + 1);
-                    // Put the narrower read back: the loop issues it again.
-                    rig.delivery.limit = max_records;
+                Some(Action::Read(read)) => {
+                    assert!(read.refreeze != read.settled.is_some());
+                    assert!(
+                        read.settled.is_some() || u64::from(read.max_records) < end - first + 1
+                    );
+                    // Put the read back: the loop issues it again.
+                    rig.delivery.step = Step::Idle;
                 }
                 action => panic!("{action:?}"),
             }
@@ -218,7 +233,10 @@ fn a_partial_success_is_counted_and_not_sent_again() {
     rig.delivery.handle_outcome(&Outcome::Reply(Reply { status: 200, headers, body }), rig.now);
     let reason = DropReason::RejectedByBackend;
     let dropped = Some(Dropped { records: 3, signal: Signal::Logs, reason });
-    assert_eq!(rig.poll(), Some(Action::Settle { queue: queue(ANNA), up_to: 9, dropped }));
+    assert_eq!(
+        rig.poll(),
+        Some(Action::Settle { queue: queue(ANNA), end: Place::before(10), dropped })
+    );
 }
 
 #[test]
@@ -264,7 +282,7 @@ fn invariant_8_another_owners_records_stay_where_they_are() {
     rig.pass(600);
     assert_eq!(rig.poll(), None, "a batch of Anna's that was under way, too");
     rig.owner = ANNA;
-    assert!(matches!(rig.poll(), Some(Action::Read { .. })), "it is read again for her");
+    assert!(matches!(rig.poll(), Some(Action::Read(_))), "it is read again for her");
 }
 
 #[test]
@@ -277,14 +295,14 @@ fn what_is_held_against_one_account_is_not_held_against_the_next() {
     assert_eq!(rig.poll(), None);
     assert_eq!((rig.delivery.faults().iter().count(), rig.delivery.held()), (0, None));
     rig.owner = BEN;
-    rig.delivery.handle_stock([queue(BEN)].into_iter());
-    assert!(matches!(rig.poll(), Some(Action::Read { .. })), "at once");
+    rig.delivery.handle_stock(stock(BEN));
+    assert!(matches!(rig.poll(), Some(Action::Read(_))), "at once");
 }
 
 #[test]
 fn a_batch_whose_owner_is_gone_holds_nobody_up() {
     let mut rig = Rig::new();
-    assert!(matches!(rig.poll(), Some(Action::Read { .. })));
+    assert!(matches!(rig.poll(), Some(Action::Read(_))));
     rig.delivery.handle_batch(Some(batch(0, 0)));
     rig.token = TokenAnswer::SignInNeeded;
     assert_eq!(rig.poll(), None);
@@ -298,11 +316,11 @@ fn a_batch_whose_owner_is_gone_holds_nobody_up() {
 #[test]
 fn unowned_records_wait_unless_the_first_user_takes_them() {
     let mut rig = Rig::new();
-    rig.delivery.handle_stock([queue(OwnerId::DEVICE)].into_iter());
+    rig.delivery.handle_stock(stock(OwnerId::DEVICE));
     assert_eq!(rig.poll(), None);
     rig.delivery.config.unowned_with_first = true;
     assert!(
-        matches!(rig.poll(), Some(Action::Read { queue: q, .. }) if q.owner == OwnerId::DEVICE)
+        matches!(rig.poll(), Some(Action::Read(Read { queue: q, .. })) if q.owner == OwnerId::DEVICE)
     );
 }
 
@@ -315,7 +333,7 @@ fn invariant_4_a_report_that_could_not_be_kept_is_tried_again() {
     rig.delivery.handle_settled(false, rig.now);
     assert_eq!(rig.poll(), None);
     rig.now.boot = rig.delivery.poll_wake(ANNA).expect("later");
-    let again = Action::Settle { queue: queue(ANNA), up_to: 4, dropped: Some(lost) };
+    let again = Action::Settle { queue: queue(ANNA), end: Place::before(5), dropped: Some(lost) };
     assert_eq!(rig.poll(), Some(again));
 }
 
@@ -323,10 +341,10 @@ fn invariant_4_a_report_that_could_not_be_kept_is_tried_again() {
 fn events_go_before_metrics_and_metrics_before_logs() {
     let mut rig = Rig::new();
     let queues = [Stream::Logs, Stream::Events, Stream::Metrics];
-    rig.delivery.handle_stock(queues.into_iter().map(|stream| Queue { stream, owner: ANNA }));
-    assert!(
-        matches!(rig.poll(), Some(Action::Read { queue, .. }) if queue.stream == Stream::Events)
-    );
+    let queues = queues.into_iter().map(|stream| (Queue { stream, owner: ANNA }, 0));
+    rig.delivery.handle_stock(queues);
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!(read.queue.stream, Stream::Events);
 }
 
 #[test]
@@ -377,9 +395,50 @@ fn a_bound_token_is_sent_as_such_and_a_wanted_nonce_is_no_refusal() {
     rig.pass(3_600);
     rig.sent();
     rig.delivery.handle_outcome(&status(200), rig.now);
-    assert!(matches!(rig.poll(), Some(Action::Settle { dropped: None, .. })));
-    rig.delivery.handle_settled(true, rig.now);
     rig.send(1, 1);
     rig.delivery.handle_outcome(&challenge("invalid_token"), rig.now);
     assert!(matches!(rig.poll(), Some(Action::Rejected(..))));
+}
+
+#[test]
+fn a_batch_whose_records_made_room_for_newer_ones_is_read_anew() {
+    let mut rig = Rig::new();
+    rig.send(0, 9);
+    rig.delivery.handle_outcome(&status(503), rig.now);
+    rig.delivery.handle_stock([(queue(ANNA), 5)].into_iter());
+    rig.pass(600);
+    assert!(matches!(rig.poll(), Some(Action::Read(Read { refreeze: false, .. }))));
+}
+
+#[test]
+fn the_end_of_a_batch_is_kept_by_itself_where_another_queue_comes_first() {
+    let mut rig = Rig::new();
+    rig.send(0, 9);
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    let events = Queue { stream: Stream::Events, owner: ANNA };
+    rig.delivery.handle_stock([(queue(ANNA), 0), (events, 0)].into_iter());
+    let settle = Action::Settle { queue: queue(ANNA), end: Place::before(10), dropped: None };
+    assert_eq!(rig.poll(), Some(settle));
+    rig.delivery.handle_settled(true, rig.now);
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!((read.queue, read.settled), (events, None));
+}
+
+#[test]
+fn a_request_of_several_records_is_taken_apart_where_the_backend_refuses_it() {
+    let mut rig = Rig::new();
+    assert!(matches!(rig.poll(), Some(Action::Read(Read { splits: false, .. }))));
+    let whole = Batch { records: 5_000, ..batch(0, 0) };
+    rig.delivery.handle_batch(Some(whole));
+    rig.sent();
+    rig.delivery.handle_outcome(&status(413), rig.now);
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!((read.max_records, read.splits, read.refreeze), (999, true, true));
+    let half = Place { sequence: 0, records: 999 };
+    rig.delivery.handle_batch(Some(Batch { end: half, records: 999, ..batch(0, 0) }));
+    let request = rig.sent();
+    assert_eq!(header(&request, "idempotency-key"), "0000000000000abc-0-0.999");
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!((read.settled, read.refreeze), (Some(half), false));
 }

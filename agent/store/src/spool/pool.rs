@@ -4,11 +4,49 @@ use alloc::vec::Vec;
 
 use signpost_hal::flash::Flash;
 
-use super::{FREE, Queue, Spool};
+use super::{Dropped, FREE, Queue, QueueName, Spool, queue_header_len, unit_len, units};
 use crate::StoreError;
 use crate::log::{Header, Kind, Place};
 
 impl<F: Flash> Spool<F> {
+    /// Bytes of the medium, in whole segments, that `records` would take beside the segments that
+    /// `queue` has: zero where they fit into its newest one.
+    pub fn room_for(&self, queue: QueueName, records: &[&[u8]]) -> u64 {
+        let segments = self.segments_for(self.slot(queue), &units(records));
+        segments as u64 * u64::from(self.log.segment())
+    }
+
+    /// How many fresh segments `units` take, in `slot` or in a new queue.
+    pub(super) fn segments_for(&self, slot: Option<usize>, units: &[&[&[u8]]]) -> usize {
+        let mut head = slot.and_then(|slot| self.queues[slot].as_ref()).and_then(|q| q.head);
+        let mut needed = 0;
+        for unit in units {
+            let lay = self.log.lay(head, queue_header_len(), unit_len(unit));
+            needed += usize::from(lay.fresh);
+            head = Some(Place { offset: lay.end, index: 0, seq: 0 });
+        }
+        needed
+    }
+
+    /// The records that begin in the oldest segment of `queue`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoQueue`], or what the medium says.
+    pub fn oldest_segment(&mut self, queue: QueueName) -> Result<Dropped, StoreError> {
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let chain = self.chain(slot);
+        let (first, end) = (self.queue(slot)?.first, self.queue(slot)?.next);
+        let mut next = end;
+        for index in chain.iter().skip(1) {
+            let Some(begins) = self.first_of(*index)? else { continue };
+            if begins > first {
+                next = begins.min(end);
+                break;
+            }
+        }
+        Ok(Dropped { first, next })
+    }
+
     /// Segments that are free or can be taken from drained queues other than `slot`. One of
     /// them is the reserve, without which a full ledger could not go on.
     pub(super) fn spare(&self, slot: Option<usize>) -> usize {
