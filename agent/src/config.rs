@@ -66,6 +66,7 @@ pub use value::{AbsPath, BaseUrl, HttpUrl, Listen, Name, Proxy, Size, SocketPath
 use layers::Merged;
 use reading::{Reading, Setting};
 use resolve::{Keys, Resolve};
+use ring::digest;
 
 /// The annotated sample; it says of every key what it means and what it is when left out.
 pub const SAMPLE: &str = include_str!("../../systemd/signpost.toml");
@@ -129,6 +130,20 @@ fn evaluate(sources: &Sources) -> (Option<Loaded>, Vec<Problem>) {
         effective,
     });
     (loaded, problems)
+}
+
+impl Loaded {
+    /// Tells one effective configuration from another: the first half of SHA-256, in hexadecimal.
+    /// What secrets are does not go into it, nor where keys are set.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for (key, value) in &self.effective {
+            context.update(format!("{key} = {value}\n").as_bytes());
+        }
+        let hash = context.finish();
+        hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// The effective configuration as TOML, each key with where it was set, secrets hidden.

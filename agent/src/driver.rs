@@ -4,15 +4,17 @@
 //! [`Driver::poll`] and [`Driver::wake`] out. It does no I/O and reads no clock, so the binary
 //! and the simulated world run the very same one.
 
+mod audit;
 mod intake;
 mod look;
 mod person;
 mod waiters;
+mod wear;
 
 use crate::{
     ports::{Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit},
     records::Arrival,
-    reports,
+    reports::{self, Audit},
     storage::{Opened, Truth},
 };
 use intake::Intake;
@@ -33,6 +35,7 @@ use std::{
     time::Duration,
 };
 use waiters::Waiters;
+use wear::Wear;
 
 /// When the destruction of a key that flash refused is tried again.
 const FORGET_AGAIN: Duration = Duration::from_secs(10);
@@ -60,6 +63,12 @@ pub struct DriverConfig {
     pub show_account: crate::config::ShowAccount,
     /// Whether five power cycles in a row sign out, for want of a button.
     pub power_cycles: bool,
+    /// Whether what waits for somebody goes when somebody else signs in.
+    pub purges_other_accounts: bool,
+    /// A hash of the configuration, secrets left out.
+    pub config_hash: String,
+    /// How many bytes flash takes in all, as far as is known.
+    pub endurance: Option<u64>,
 }
 
 /// See the module.
@@ -84,8 +93,8 @@ pub struct Driver {
     /// A server's date has borne the wall clock out, or belied it.
     is_confirmed: bool,
     owner: OwnerId,
-    /// Whose key is being destroyed.
-    forgetting: Option<OwnerId>,
+    /// Whose key is being destroyed, and why.
+    forgetting: Option<(OwnerId, DropReason)>,
     /// Everything is being wiped.
     wiping: bool,
     /// Not before this instant is either tried again.
@@ -93,7 +102,7 @@ pub struct Driver {
     last_exchange: u64,
     shown: Option<Screen>,
     ended: Option<Ending>,
-    written: u64,
+    wear: Wear,
     out: VecDeque<Submit>,
     now: Now,
 }
@@ -135,12 +144,13 @@ impl Driver {
             last_exchange: 0,
             shown: None,
             ended: None,
-            written: 0,
+            wear: Wear::new(now.boot),
             out: VecDeque::new(),
             now,
         };
         driver.stocked(opened.stock);
         driver.count_start(opened.starts);
+        driver.compare_configuration(opened.config_hash);
         driver.pump(now);
         driver
     }
@@ -205,7 +215,7 @@ impl Driver {
     /// When, and why, [`Driver::timeout`] is due.
     #[must_use]
     pub fn wake(&self) -> Option<(Boot, Wake)> {
-        let delivery = self.delivery.as_ref().filter(|_| self.may_send());
+        let delivery = self.delivery.as_ref().filter(|_| self.may_deliver());
         let delivery = delivery.and_then(|delivery| delivery.poll_wake(self.owner));
         let forgets = self.session.is_saved() && self.has_to_forget();
         let others = [
@@ -244,7 +254,7 @@ impl Driver {
     }
 
     fn stored(&mut self, done: Done) {
-        self.written = done.written;
+        self.wear.count(done.written, self.now.boot);
         self.stocked(done.stock);
         for dropped in done.dropped {
             *self.drops.entry((dropped.signal, dropped.reason)).or_default() += dropped.records;
@@ -278,8 +288,10 @@ impl Driver {
             JobResult::Forgotten(result) => {
                 let owner = self.forgetting.take();
                 match (owner, result) {
-                    (Some(owner), Ok(_)) => {
-                        self.session.handle_forgotten(owner, self.now);
+                    (Some((owner, reason)), Ok(_)) => {
+                        if reason == DropReason::SignedOut {
+                            self.session.handle_forgotten(owner, self.now);
+                        }
                         self.restart_delivery();
                     }
                     // The owner's records could be read still: again, until it is done.
@@ -295,13 +307,14 @@ impl Driver {
                         self.device_id = device_id;
                         self.session.handle_wiped(self.now);
                         self.restart_delivery();
+                        self.audit(OwnerId::DEVICE, &Audit::Reset);
                         self.show_reset_done();
                     }
                     Err(_) => self.forget_at = self.now.boot + FORGET_AGAIN,
                 }
             }
-            // The next start counts one less.
-            JobResult::Starts(_) => {}
+            // The next start counts one less, or finds the change once more.
+            JobResult::Noted(_) => {}
         }
     }
 
@@ -455,9 +468,23 @@ impl Driver {
             if event == Event::FaultRaised(Fault::SignInEnds) {
                 self.report_end();
             }
+            self.audit_event(&event);
             self.journal(Entry::Session(event));
         }
         self.owner = self.session.owner();
+    }
+
+    /// A device that is run by another configuration than before says so once.
+    fn compare_configuration(&mut self, before: Option<String>) {
+        let now = self.config.config_hash.clone();
+        if before.as_ref() == Some(&now) {
+            return;
+        }
+        self.out.push_back(Submit::Storage(Job::SaveConfigHash(now.clone())));
+        if let Some(before) = before {
+            self.journal(Entry::Configured { hash: now.clone() });
+            self.audit(self.owner, &Audit::Configured { before, now });
+        }
     }
 
     /// Whoever runs the device may be nowhere near its panel.
@@ -467,13 +494,15 @@ impl Driver {
         self.intake.report(account.id, reports::sign_in_ends(end, self.arrival()));
     }
 
-    /// Without a usable clock TLS is not tried (design invariant 6).
-    fn may_send(&self) -> bool {
-        self.session.usable_wall(self.now).is_some()
+    /// Without a usable clock TLS is not tried (design invariant 6); nor is anything read of queues
+    /// that are being destroyed.
+    fn may_deliver(&self) -> bool {
+        let is_stable = !self.wiping && self.forgetting.is_none();
+        is_stable && self.session.usable_wall(self.now).is_some()
     }
 
     fn next_action(&mut self) -> Option<Action> {
-        if !self.may_send() || self.wiping || self.forgetting.is_some() {
+        if !self.may_deliver() {
             return None;
         }
         let (session, now) = (&mut self.session, self.now);
@@ -535,8 +564,19 @@ impl Driver {
 
     /// Whether somebody is to be forgotten, and is not being so.
     fn has_to_forget(&self) -> bool {
-        let waits = self.session.is_wiping() || self.session.forgetting().is_some();
+        let waits = self.session.is_wiping() || self.whom_to_forget().is_some();
         waits && self.forgetting.is_none() && !self.wiping
+    }
+
+    /// Whose key is to be destroyed, and why.
+    fn whom_to_forget(&self) -> Option<(OwnerId, DropReason)> {
+        let signed_out = self.session.forgetting().map(|owner| (owner, DropReason::SignedOut));
+        signed_out.or_else(|| {
+            let owners = self.stock.queues.iter().map(|held| held.queue.owner);
+            let others = owners.filter(|owner| ![OwnerId::DEVICE, self.owner].contains(owner));
+            let purges = self.config.purges_other_accounts && self.owner != OwnerId::DEVICE;
+            others.map(|owner| (owner, DropReason::OtherAccount)).next().filter(|_| purges)
+        })
     }
 
     fn start_jobs(&mut self) {
@@ -552,9 +592,9 @@ impl Driver {
         let job = if self.session.is_wiping() {
             self.wiping = true;
             Job::Wipe(at)
-        } else if let Some(owner) = self.session.forgetting() {
-            self.forgetting = Some(owner);
-            Job::Forget(owner, DropReason::SignedOut, at)
+        } else if let Some((owner, reason)) = self.whom_to_forget() {
+            self.forgetting = Some((owner, reason));
+            Job::Forget(owner, reason, at)
         } else {
             return;
         };

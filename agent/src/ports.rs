@@ -148,6 +148,11 @@ pub enum Entry {
     Delivery(Note),
     /// Records were given up.
     Dropped(Dropped),
+    /// The device is run by another configuration than before.
+    Configured {
+        /// The hash of this one.
+        hash: String,
+    },
 }
 
 /// Work for the storage thread.
@@ -183,6 +188,8 @@ pub enum Job {
     Wipe(Arrival),
     /// Keep how many times in a row the device was switched off soon after its start.
     SaveStarts(Starts),
+    /// Keep the hash of the configuration that the device is run by.
+    SaveConfigHash(String),
 }
 
 /// How many times in a row the device was switched off soon after its start.
@@ -232,8 +239,8 @@ pub enum JobResult {
     Forgotten(Result<u64, StorageTrouble>),
     /// Everything is gone; the device's id from now on.
     Wiped(Result<String, StorageTrouble>),
-    /// The count is kept, or not.
-    Starts(Result<(), StorageTrouble>),
+    /// The count, or the hash, is kept, or not.
+    Noted(Result<(), StorageTrouble>),
 }
 
 /// Why flash did not do it.

@@ -22,7 +22,62 @@ pub(crate) fn dropped(dropped: Dropped, at: Arrival) -> Envelope {
         KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
         KeyValue::of("signpost.dropped.reason", AnyValue::text(reason)),
     ];
-    event("signpost.dropped", &text, attributes, at)
+    event("signpost.dropped", WARN, &text, attributes, at)
+}
+
+/// What an auditor wants to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Audit {
+    /// Somebody signed in.
+    SignedIn {
+        /// Whom the issuer names.
+        subject: Option<String>,
+        /// The device belonged to somebody else before.
+        replaced: bool,
+    },
+    /// A sign-in was not taken, and why.
+    Refused(&'static str),
+    /// The owner signed out.
+    SignedOut,
+    /// Everything was wiped.
+    Reset,
+    /// The agent runs by another configuration than before; the hashes of both.
+    Configured {
+        /// Of the one before.
+        before: String,
+        /// Of this one.
+        now: String,
+    },
+}
+
+/// The record of it.
+pub(crate) fn audit(audit: &Audit, at: Arrival) -> Envelope {
+    let text = |key: &str, value: &str| KeyValue::of(key, AnyValue::text(value));
+    let (name, words, attributes) = match audit {
+        Audit::SignedIn { subject, replaced } => {
+            let words = if *replaced {
+                "somebody signed in, in place of the owner before"
+            } else {
+                "somebody signed in"
+            };
+            let name = if *replaced { "signpost.owner-changed" } else { "signpost.signed-in" };
+            let subject = subject.iter().map(|subject| text("enduser.id", subject));
+            (name, words, subject.collect())
+        }
+        Audit::Refused(why) => (
+            "signpost.sign-in-refused",
+            "a sign-in was refused",
+            vec![text("signpost.refused.reason", why)],
+        ),
+        Audit::SignedOut => ("signpost.signed-out", "the user is forgotten on this device", vec![]),
+        Audit::Reset => ("signpost.reset", "everything on this device was wiped", vec![]),
+        Audit::Configured { before, now } => (
+            "signpost.configured",
+            "the agent runs by another configuration than before",
+            vec![text("signpost.config.before", before), text("signpost.config.hash", now)],
+        ),
+    };
+    event(name, INFO, words, attributes, at)
 }
 
 /// The report that the sign-in ends at `end` unless somebody signs in again.
@@ -34,17 +89,28 @@ pub(crate) fn sign_in_ends(end: Wall, at: Arrival) -> Envelope {
         KeyValue::of("signpost.fault", code),
         KeyValue::of("signpost.sign_in.ends_at", AnyValue::text(&end)),
     ];
-    event("signpost.sign-in-ends", &text, attributes, at)
+    event("signpost.sign-in-ends", WARN, &text, attributes, at)
 }
 
-/// A warning of the agent itself.
-fn event(name: &str, text: &str, attributes: Vec<KeyValue>, at: Arrival) -> Envelope {
+/// `SeverityNumber`, and its name.
+type Severity = (i32, &'static str);
+const INFO: Severity = (9, "INFO");
+const WARN: Severity = (13, "WARN");
+
+/// A record of the agent itself.
+fn event(
+    name: &str,
+    severity: Severity,
+    text: &str,
+    attributes: Vec<KeyValue>,
+    at: Arrival,
+) -> Envelope {
     let record = LogRecord {
         time_unix_nano: at
             .said()
             .map_or(0, |wall| u64::try_from(wall.since_epoch().as_nanos()).unwrap_or_default()),
-        severity_number: 13,
-        severity_text: "WARN".into(),
+        severity_number: severity.0,
+        severity_text: severity.1.into(),
         body: Some(AnyValue::text(text)),
         attributes,
         event_name: name.into(),

@@ -108,8 +108,12 @@ pub struct Delivery {
 /// How flash stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flash {
-    /// Bytes written since the agent started, at most a day.
+    /// Bytes programmed since the agent started, or since the last whole day of its run.
     pub written_today: u64,
+    /// What a day costs: the last whole one, or a guess after an hour.
+    pub written_per_day: Option<u64>,
+    /// How many days the blocks under the stores bear that at least, where it is known.
+    pub life_days: Option<u64>,
     /// Most erases of one unit.
     pub worn: u32,
 }

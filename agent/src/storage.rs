@@ -39,6 +39,7 @@ const METADATA: u8 = 3;
 const OWNERS: u8 = 4;
 const STARTS: u8 = 5;
 const KEY_SET: u8 = 6;
+const CONFIG: u8 = 7;
 
 /// The one field of the records under [`DEVICE`] and [`OWNERS`].
 const ID: u16 = 1;
@@ -47,6 +48,8 @@ const SPOOL_ID: u16 = 2;
 /// Fields of the record under [`STARTS`].
 const COUNT: u16 = 1;
 const BOOT_ID: u16 = 2;
+/// The one field of the record under [`CONFIG`].
+const HASH: u16 = 1;
 
 /// The most that an issuer's keys may take of the token store, in bytes: a dozen of RSA.
 const MAX_KEY_SET: usize = 4_096;
@@ -68,6 +71,7 @@ pub struct Storage<F> {
     owners_record: Fields,
     device_id: String,
     written: Meter,
+    size: u64,
     binding: usize,
     /// What was given up by the job that is being done.
     dropped: Vec<Dropped>,
@@ -121,6 +125,8 @@ pub struct Opened {
     pub stock: Stock,
     /// How often in a row the device was switched off soon after its start.
     pub starts: Starts,
+    /// The hash of the configuration by which the device was run last.
+    pub config_hash: Option<String>,
     /// Something that was kept could not be read.
     pub damaged: bool,
 }
@@ -148,6 +154,7 @@ impl<F: Flash> Storage<F> {
         settings: Settings,
     ) -> Result<(Self, Opened), OpenTrouble> {
         let written = Meter::default();
+        let size = u64::from(tokens.geometry().size()) + u64::from(spool.geometry().size());
         let (tokens, spool) = (written.watch(tokens), written.watch(spool));
         let (tokens, found) =
             TokenStore::open(tokens, keys, entropy()).map_err(OpenTrouble::Tokens)?;
@@ -165,6 +172,7 @@ impl<F: Flash> Storage<F> {
             owners_record: Fields::new(),
             device_id: String::new(),
             written,
+            size,
             binding: found.binding,
             dropped: Vec::new(),
             last_read: None,
@@ -195,6 +203,7 @@ impl<F: Flash> Storage<F> {
         let (device, session, metadata, owners, key_set) =
             (read(DEVICE)?, read(SESSION)?, read(METADATA)?, read(OWNERS)?, read(KEY_SET)?);
         let starts = read(STARTS)?.as_ref().map(starts_of);
+        let config_hash = read(CONFIG)?.and_then(|fields| fields.get(HASH).ok().flatten());
         let record = session.as_ref().map(records::session_of);
         damaged |= matches!(record, Some(Err(_)));
         let kept = owners.as_ref().and_then(|fields| {
@@ -231,6 +240,7 @@ impl<F: Flash> Storage<F> {
             device_id: self.device_id.clone(),
             stock: self.stock(),
             starts: starts.unwrap_or_default(),
+            config_hash,
             damaged,
         })
     }
@@ -242,6 +252,11 @@ impl<F: Flash> Storage<F> {
         let fields = device.with(ID, &id).map_err(|_| Unsaved::Unwritable)?;
         self.tokens.put(DEVICE, &fields.to_bytes()).map_err(Unsaved::Store)?;
         Ok(id)
+    }
+
+    /// Bytes of the media under both stores.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Which of the bindings in its keys the token store has, as
@@ -274,7 +289,10 @@ impl<F: Flash> Storage<F> {
             }
             Job::Wipe(at) => JobResult::Wiped(self.wipe(at).map_err(Into::into)),
             Job::SaveStarts(starts) => {
-                JobResult::Starts(self.save_starts(starts).map_err(Into::into))
+                JobResult::Noted(self.save_starts(starts).map_err(Into::into))
+            }
+            Job::SaveConfigHash(hash) => {
+                JobResult::Noted(self.save_config_hash(&hash).map_err(Into::into))
             }
         };
         let dropped = std::mem::take(&mut self.dropped);
@@ -317,6 +335,11 @@ impl<F: Flash> Storage<F> {
         self.metadata = Fields::new();
         self.key_set = Fields::new();
         Ok(())
+    }
+
+    fn save_config_hash(&mut self, hash: &str) -> Result<(), Unsaved> {
+        let fields = Fields::new().with(HASH, &hash).map_err(|_| Unsaved::Unwritable)?;
+        self.tokens.put(CONFIG, &fields.to_bytes()).map_err(Unsaved::Store)
     }
 
     fn save_starts(&mut self, starts: Starts) -> Result<(), Unsaved> {

@@ -150,7 +150,7 @@ impl World {
             network: Network::new(rng.fork()),
             issuer: Issuer::new(setup.policy, rng.fork()),
             backend: Backend::new(),
-            device: Device::new(config, setup.medium, rng.fork()),
+            device: Device::new(config, setup.medium, setup.spool_units, rng.fork()),
             people: People::new(setup.manners, rng.fork()),
             judge,
             saboteur: Saboteur::new(setup.sabotage),

@@ -277,7 +277,7 @@ fn invariant_2_a_suspended_grant_comes_back_when_the_account_is_enabled_again() 
 
 #[test]
 fn invariant_1_a_device_whose_flash_fails_goes_on_from_memory() {
-    let mut world = online(Setup::new(13));
+    let mut world = online(Setup::new(16));
     world.behave(Manners::absent());
     world.begin(Happening::FlashFails);
     assert!(world.run_until(5 * HOUR, |world| {
@@ -394,7 +394,7 @@ fn the_end_of_a_grant_is_announced_on_the_panel_in_the_status_and_to_whoever_run
     world.behave(Manners::absent());
     world.run_for(23 * DAY);
     assert!(is_online(&world), "{:?}", world.screen());
-    assert_eq!(world.backend.endings, 0);
+    assert_eq!(world.backend.said("signpost.sign-in-ends"), 0);
     world.run_for(2 * DAY);
     let Some(Screen::Expiring { by, .. }) = world.screen() else { panic!("{:?}", world.screen()) };
     let by = *by;
@@ -405,7 +405,7 @@ fn the_end_of_a_grant_is_announced_on_the_panel_in_the_status_and_to_whoever_run
     let (day, hour) = (number(8..10), number(11..13));
     assert_eq!(by.day, if hour < 12 { day - 1 } else { day }, "{end}");
     assert!(has_fault(&mut world, Fault::SignInEnds));
-    assert_eq!(world.backend.endings, 1);
+    assert_eq!(world.backend.said("signpost.sign-in-ends"), 1);
     // A cut of power does not silence it, nor make it a flood.
     world.strike(None, CUT);
     world.run_for(HOUR);
@@ -414,7 +414,7 @@ fn the_end_of_a_grant_is_announced_on_the_panel_in_the_status_and_to_whoever_run
         matches!(world.screen(), Some(Screen::SignInAgain { .. }))
     }));
     assert!(!has_fault(&mut world, Fault::SignInEnds));
-    assert!(world.backend.endings <= 2);
+    assert!(world.backend.said("signpost.sign-in-ends") <= 2);
     world.behave(Manners::attentive());
     world.sign_in();
     assert!(world.run_until(5 * MINUTE, |world| is_online(world)));

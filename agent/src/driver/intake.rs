@@ -15,6 +15,9 @@ use std::{collections::VecDeque, time::Duration};
 /// Bytes that wait for flash at most; whoever comes then is told to come later.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
 
+/// Reports of the agent itself find room even then, up to so many.
+const MAX_REPORTS: usize = 256;
+
 /// Bytes that one append carries at most, unless a single record is longer.
 const MAX_APPEND: usize = 256 * 1024;
 
@@ -57,7 +60,7 @@ impl Intake {
 
     /// Takes in what the agent itself has to say to whoever runs the device of `owner`.
     pub(super) fn report(&mut self, owner: OwnerId, envelope: Envelope) {
-        if self.bytes + envelope.body.len() > MAX_WAITING {
+        if self.waiting.len() > MAX_REPORTS && self.bytes > MAX_WAITING {
             return;
         }
         self.bytes += envelope.body.len();

@@ -114,7 +114,12 @@ impl Driver {
             grant: self.grant_status(private),
             clock: if wall.is_some() { "usable" } else { "unusable" },
             delivery: self.delivery_status(),
-            flash: status::Flash { written_today: self.written, worn: self.stock.worn },
+            flash: status::Flash {
+                written_today: self.wear.today(),
+                written_per_day: self.wear.per_day(self.now.boot),
+                life_days: self.wear.life(self.config.endurance, self.now.boot),
+                worn: self.stock.worn,
+            },
             faults: self
                 .faults_up()
                 .map(|(fault, since)| self.fault_status(fault, since))

@@ -61,20 +61,23 @@ fn is_journal() -> bool {
     fstat(std::io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
+/// One message with the event's stable name.
+macro_rules! say {
+    ($level:ident, $event:literal, $($message:tt)+) => {
+        $level!(SIGNPOST_EVENT = $event, $($message)+)
+    };
+}
+
 /// Writes what the state machines have to say.
 pub fn write(entry: &Entry) {
     match entry {
         Entry::Session(event) => session(event),
         Entry::Delivery(note) => delivery(note),
         Entry::Dropped(lost) => dropped(*lost),
+        Entry::Configured { hash } => {
+            say!(info, "configured", "the configuration is another than before: {hash}");
+        }
     }
-}
-
-/// One message with the event's stable name.
-macro_rules! say {
-    ($level:ident, $event:literal, $($message:tt)+) => {
-        $level!(SIGNPOST_EVENT = $event, $($message)+)
-    };
 }
 
 fn session(event: &Event) {

@@ -14,7 +14,7 @@ use super::{
     vitals::Vitals,
 };
 use crate::{
-    config::{ConfigError, Loaded, Unowned},
+    config::{ConfigError, Loaded, OtherAccount, Unowned},
     driver::{Driver, DriverConfig},
     ports::{Answer, Call, CallerId, Complete, Entry, HttpId, Submit},
     signing,
@@ -138,11 +138,12 @@ impl Agent {
         B: Board + Clone + Send + 'static,
     {
         let config = &loaded.config;
-        let driver_config = driver_config(loaded)?;
+        let mut driver_config = driver_config(loaded)?;
         let http = Http::new(loaded, Limits::default())?;
         let sealing = keys::load(config)?;
         // The stores' lock comes first: whoever has it may replace the sockets.
         let (storage, found) = StorageThread::start(config, &sealing)?;
+        driver_config.endurance = Some(found.endurance);
         let sealed = sealing.describe(found.binding, found.translated);
         let sockets = Sockets::bind(config)?.sealed(sealed);
         let runtime = Runtime::new(config, driver_config.boot_id);
@@ -447,6 +448,9 @@ fn driver_config(loaded: &Loaded) -> Result<DriverConfig, RunError> {
         },
         show_account: config.device.show_account,
         power_cycles: panels::counts_power_cycles(config),
+        purges_other_accounts: config.telemetry.other_account == OtherAccount::Purge,
+        config_hash: loaded.hash(),
+        endurance: None,
     })
 }
 

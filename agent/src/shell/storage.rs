@@ -33,6 +33,10 @@ const UNITS: u64 = 8;
 /// of a MiB: more would waste room on most boards, and whoever wants more says so.
 const AUTO: (u64, u64) = (128 << 10, 128 << 20);
 
+/// How often a block is erased before it fails: bare NOR by its data sheets, and the multi-level
+/// cells that eMMC and cards are made of.
+const ERASES: (u64, u64) = (100_000, 3_000);
+
 /// What the stores of `config` held.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -44,6 +48,8 @@ pub(super) struct Found {
     pub(super) binding: usize,
     /// What is overwritten or erased may stay somewhere below: all but bare flash.
     pub(super) translated: bool,
+    /// How many bytes the blocks under the stores take in all, at the least.
+    pub(super) endurance: u64,
 }
 
 /// The thread, and what came of its jobs.
@@ -170,7 +176,9 @@ fn open(config: &Config, sealing: &Sealing) -> Result<(Storage<Medium>, Found), 
             Ok((storage, opened)) => {
                 let binding = storage.binding();
                 let translated = !is_bare_flash(tokens);
-                return Ok((storage, Found { opened, set_aside, binding, translated }));
+                let erases = if translated { ERASES.1 } else { ERASES.0 };
+                let endurance = storage.size().saturating_mul(erases);
+                return Ok((storage, Found { opened, set_aside, binding, translated, endurance }));
             }
             Err(OpenTrouble::Tokens(error)) => (tokens, error),
             Err(OpenTrouble::Spool(error)) => (spool, error),

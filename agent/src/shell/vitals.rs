@@ -273,7 +273,12 @@ mod tests {
                 dropped: 2,
                 dropped_by: Default::default(),
             },
-            flash: crate::status::Flash { written_today: 4096, worn: 1 },
+            flash: crate::status::Flash {
+                written_today: 4096,
+                written_per_day: None,
+                life_days: None,
+                worn: 1,
+            },
             faults: vec![],
         }
     }

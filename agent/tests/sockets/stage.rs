@@ -265,7 +265,7 @@ pub(crate) fn status(state: &'static str) -> Status {
             dropped: 0,
             dropped_by: Default::default(),
         },
-        flash: Flash { written_today: 4_096, worn: 3 },
+        flash: Flash { written_today: 4_096, written_per_day: None, life_days: None, worn: 3 },
         faults: vec![],
     }
 }

@@ -21,6 +21,17 @@ pub const WANTS_CLAIMS: &str = r#"Bearer realm="", authorization_uri="https://id
 pub const WANTS_MORE: &str =
     r#"Bearer error="insufficient_user_authentication", acr_values="urn:mfa", max_age="300""#;
 
+/// What a device says in records of its own (`event_name`), besides what it gave up.
+const EVENTS: [&str; 7] = [
+    "signpost.sign-in-ends",
+    "signpost.signed-in",
+    "signpost.owner-changed",
+    "signpost.sign-in-refused",
+    "signpost.signed-out",
+    "signpost.reset",
+    "signpost.configured",
+];
+
 const NAME_MARK: &[u8] = b"record-";
 const NAME_DIGITS: usize = 9;
 
@@ -81,8 +92,7 @@ pub struct Backend {
     pub is_choosy: bool,
     /// How many requests were refused for their tokens.
     pub unauthorized: u64,
-    /// How many devices said that their sign-in ends.
-    pub endings: usize,
+    said: BTreeMap<&'static str, usize>,
     pub(super) proofs: Proofs,
     keys: BTreeMap<String, Vec<u32>>,
 }
@@ -93,10 +103,16 @@ impl Backend {
             mood: Mood::Well,
             is_choosy: false,
             unauthorized: 0,
-            endings: 0,
+            said: BTreeMap::new(),
             proofs: Proofs::default(),
             keys: BTreeMap::new(),
         }
+    }
+
+    /// How often devices said this in records of their own.
+    #[must_use]
+    pub fn said(&self, event: &str) -> usize {
+        self.said.get(event).copied().unwrap_or_default()
     }
 
     /// Answers one request that arrived at `at`.
@@ -189,7 +205,10 @@ impl Backend {
                 self.keys.insert(key.to_owned(), arrived.records.clone());
                 arrived.taken = true;
                 arrived.reported = reported(body);
-                self.endings += positions(body, b"signpost.sign-in-ends").count();
+                for event in EVENTS {
+                    let count = positions(body, event.as_bytes()).count();
+                    *self.said.entry(event).or_default() += count;
+                }
             }
         }
     }

@@ -18,8 +18,8 @@ use signpost_hal::flash::sim::Tear;
 use signpost_store::{Entropy, OuterKeys};
 use std::{collections::VecDeque, time::Duration};
 
-/// Erase units of the two stores: small, so that rings turn round often.
-const UNITS: (u32, u32) = (6, 24);
+/// Erase units of the token store: few, so that rings turn round often.
+const TOKEN_UNITS: u32 = 6;
 
 /// See the module.
 pub(super) struct Device {
@@ -46,8 +46,13 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn new(config: DriverConfig, medium: Medium, mut rng: Rng) -> Self {
-        let (tokens, spool) = Chip::pair(medium, UNITS, rng.u64(..));
+    pub(super) fn new(
+        config: DriverConfig,
+        medium: Medium,
+        spool_units: u32,
+        mut rng: Rng,
+    ) -> Self {
+        let (tokens, spool) = Chip::pair(medium, (TOKEN_UNITS, spool_units), rng.u64(..));
         Self {
             config,
             run: 0,

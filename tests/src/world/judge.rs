@@ -183,7 +183,8 @@ impl Judge {
             | Job::Read(..)
             | Job::Settle { .. }
             | Job::Wipe(_)
-            | Job::SaveStarts(_) => {}
+            | Job::SaveStarts(_)
+            | Job::SaveConfigHash(_) => {}
         }
     }
 
@@ -523,7 +524,10 @@ impl Judge {
                 self.tokens_not_saved = false;
             }
             Entry::Session(Event::RevocationGivenUp) => self.revocation_given_up = true,
-            Entry::Session(_) | Entry::Delivery(_) | Entry::Dropped(_) => {}
+            Entry::Session(_)
+            | Entry::Delivery(_)
+            | Entry::Dropped(_)
+            | Entry::Configured { .. } => {}
         }
         self.judge_text("the journal", &format!("{entry:?}"), true);
     }

@@ -222,12 +222,14 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         telemetry_resource: None,
         unowned_with_first: sabotage != Some(Sabotage::LendToken) && rng.bool(),
         medium: media[rng.usize(..3)],
+        spool_units: 24,
         rtc: draw_rtc(rng),
         manners: if calm { Manners::attentive() } else { manners },
         programs: true,
         first_record: None,
         proof_every: 32,
         has_button: true,
+        purges_other_accounts: rng.u8(0..4) == 0,
         sabotage,
     }
 }

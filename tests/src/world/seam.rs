@@ -302,7 +302,7 @@ impl World {
             | JobResult::Settled(Err(_))
             | JobResult::Forgotten(Err(_))
             | JobResult::Wiped(Err(_))
-            | JobResult::Starts(_) => {}
+            | JobResult::Noted(_) => {}
         }
         let double = self.device.double_programs();
         if double > 0 {

@@ -24,8 +24,12 @@ pub struct Setup {
     pub telemetry_resource: Option<&'static str>,
     /// Whether records that came before the first sign-in go with the first user's token.
     pub unowned_with_first: bool,
+    /// Whether what waits for somebody goes when somebody else signs in.
+    pub purges_other_accounts: bool,
     /// What flash is made of.
     pub medium: Medium,
+    /// Erase units of the spool: few, so that rings turn round often and quotas are small.
+    pub spool_units: u32,
     /// What the board's clock says at the first start.
     pub rtc: Rtc,
     /// How people behave.
@@ -53,7 +57,9 @@ impl Setup {
             owner: OwnerRule::First,
             telemetry_resource: None,
             unowned_with_first: true,
+            purges_other_accounts: false,
             medium: Medium::File,
+            spool_units: 24,
             rtc: Rtc::Right,
             manners: Manners::attentive(),
             programs: true,
@@ -98,5 +104,8 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
         support: Support::default(),
         show_account: ShowAccount::Full,
         power_cycles: !setup.has_button,
+        purges_other_accounts: setup.purges_other_accounts,
+        config_hash: "of the world".into(),
+        endurance: None,
     }
 }

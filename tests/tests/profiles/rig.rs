@@ -125,6 +125,9 @@ impl Device {
             support: Support::default(),
             show_account: ShowAccount::Full,
             power_cycles: false,
+            purges_other_accounts: false,
+            config_hash: String::new(),
+            endurance: None,
         };
         let driver = Driver::new(config, opened, runtime.clone(), 7, instant(now));
         let mut device = Self {
@@ -268,7 +271,7 @@ impl Device {
                     self.journal.push(event);
                     continue;
                 }
-                Submit::Journal(Entry::Delivery(_) | Entry::Dropped(_)) => continue,
+                Submit::Journal(_) => continue,
                 Submit::Answer(_, answer) => {
                     self.answer = Some(answer);
                     continue;
