@@ -25,7 +25,7 @@ impl Wear {
     /// So many bytes were written since the start.
     pub(super) fn count(&mut self, written: u64, now: Boot) {
         let days = now.since(self.began).as_secs() / DAY.as_secs();
-        if let Some(days @ 1..) = u32::try_from(days).ok() {
+        if let Ok(days @ 1..) = u32::try_from(days) {
             self.day_before = Some((self.written - self.before_today) / u64::from(days));
             self.before_today = self.written;
             self.began = self.began + DAY * days;

@@ -104,7 +104,6 @@ pub(super) struct Saboteur {
 }
 
 /// What becomes of something that the driver wants done.
-#[expect(clippy::large_enum_variant, reason = "it lives for one call")]
 pub(super) enum Fake {
     /// It is done; so is what else is here.
     Pass(Submit, Vec<Submit>),

@@ -204,10 +204,11 @@ fn visit(message: &mut [u8], shape: &Shape, change: &mut impl FnMut(&mut [u8; 8]
             if let Some((_, below)) = shape.below.iter().find(|(of, _)| *of == number) {
                 visit(value, below, change);
             }
-        } else if is_fixed64 && shape.instants.contains(&number) {
-            if let Ok(instant) = value.try_into() {
-                change(instant);
-            }
+        } else if is_fixed64
+            && shape.instants.contains(&number)
+            && let Ok(instant) = value.try_into()
+        {
+            change(instant);
         }
         at = end;
     }
@@ -332,20 +333,22 @@ mod tests {
             let summary = nest(11, &nest(1, &[instant(2, at), instant(3, at)].concat()));
             [points.concat(), summary].concat()
         };
-        let request = |record: Vec<u8>| nest(1, &nest(2, &nest(2, &record)));
         let by = 1_799_999_995_000_000_000;
-        let cases: [(Signal, &dyn Fn(u64) -> Vec<u8>, u64); 3] = [
-            (Signal::Logs, &record, 2),
-            (Signal::Traces, &span, 3),
-            (Signal::Metrics, &metric, 14),
-        ];
-        for (signal, body, count) in cases {
-            let mut moved = request(body(old));
-            let off = |at| at < 1_000_000_000_000_000_000;
+        let off = |at| at < 1_000_000_000_000_000_000;
+        for (signal, count) in [(Signal::Logs, 2), (Signal::Traces, 3), (Signal::Metrics, 14)] {
+            let request = |at| {
+                let record = match signal {
+                    Signal::Logs => record(at),
+                    Signal::Traces => span(at),
+                    Signal::Metrics => metric(at),
+                };
+                nest(1, &nest(2, &nest(2, &record)))
+            };
+            let mut moved = request(old);
             assert_eq!(move_instants(&mut moved, signal, off, by), count, "{signal:?}");
-            assert_eq!(moved, request(body(new)), "{signal:?}");
+            assert_eq!(moved, request(new), "{signal:?}");
             assert_eq!(move_instants(&mut moved, signal, off, by), 0, "they are right by now");
-            let mut none = request(body(0));
+            let mut none = request(0);
             assert_eq!(move_instants(&mut none, signal, off, by), 0, "zero is no instant");
         }
     }
