@@ -208,6 +208,20 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::RejectedByBackend,
+        Self::OverQuota,
+        Self::TooOld,
+        Self::Damaged,
+        Self::SignedOut,
+        Self::OtherAccount,
+        Self::Reset,
+        Self::StoreReplaced,
+    ];
+
     /// The name in reports and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -95,6 +95,9 @@ pub(super) fn for_people(status: &Value) -> String {
         line("Last try", super::sign_in::ended_in_words(ended).to_owned());
     }
     line("Telemetry", telemetry(&status["delivery"], now));
+    if let Some(text) = flash(&status["flash"]) {
+        line("Flash", text);
+    }
     let text = |key: &str| harmless(status[key].as_str().unwrap_or("?"));
     line("Device", format!("{}, Signpost {}", text("device_id"), text("version")));
     for fault in status["faults"].as_array().into_iter().flatten() {
@@ -167,9 +170,26 @@ fn telemetry(delivery: &Value, now: Option<&str>) -> String {
         let _ = write!(text, ", for {}", span(age));
     }
     if dropped > 0 {
-        let _ = write!(text, "; {} lost since the start", count(dropped, "record"));
+        let _ = write!(text, "; {} given up since the start", count(dropped, "record"));
+        let reasons = delivery["dropped_by"].as_object().into_iter().flatten();
+        let reasons = reasons.filter_map(|(reason, n)| Some(format!("{} {reason}", n.as_u64()?)));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        if !reasons.is_empty() {
+            let _ = write!(text, " ({})", harmless(&reasons));
+        }
     }
     text
+}
+
+/// What a day costs, once that is known.
+fn flash(flash: &Value) -> Option<String> {
+    let per_day = size(flash["written_per_day"].as_u64()?);
+    let life = flash["life_days"].as_u64().map(|days| match days {
+        36_500.. => ", for a century and more".to_owned(),
+        730.. => format!(", for {} years at least", days / 365),
+        _ => format!(", for {days} days at least"),
+    });
+    Some(format!("{per_day} written a day{}", life.unwrap_or_default()))
 }
 
 fn why(reason: Option<&str>) -> Option<&'static str> {

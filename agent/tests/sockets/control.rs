@@ -79,6 +79,7 @@ async fn metrics_name_state_and_faults_and_nobody() {
     assert!(text.contains("signpost_state{state=\"online\"} 1\n"), "{text}");
     assert!(text.contains("signpost_fault{code=\"E02\",class=\"network\"} 1\n"), "{text}");
     assert!(text.contains("# TYPE signpost_dropped_records_total counter\n"), "{text}");
+    assert!(text.contains("signpost_dropped_records_total{reason=\"over-quota\"} 0\n"), "{text}");
     assert!(!text.contains(CODE) && !text.contains(NAME) && !text.contains("anna"), "{text}");
     assert_eq!(stage.calls(), ["Status { private: false }"]);
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use signpost_core::delivery::DropReason;
 
 use crate::status::Status;
 
@@ -25,8 +26,7 @@ pub(super) fn exposition(status: &Status) -> String {
     metric("state", "gauge", "1 for the present state.", &[(label("state", status.state), 1)]);
     let grant = [(label("status", status.grant.status), 1)];
     metric("grant", "gauge", "1 for how the grant stands.", &grant);
-    let end = status.grant.expires_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
-    if let Some(end) = end.and_then(|end| u64::try_from(end.as_second()).ok()) {
+    if let Some(end) = seconds(status.grant.expires_at.as_deref()) {
         let help = "When the sign-in ends, where the issuer says, in seconds since 1970.";
         metric("grant_expires_timestamp_seconds", "gauge", help, &plain(end));
     }
@@ -46,13 +46,37 @@ pub(super) fn exposition(status: &Status) -> String {
     if let Some(age) = delivery.oldest_age {
         metric("spool_oldest_age_seconds", "gauge", "How long the oldest waits.", &plain(age));
     }
-    let help = "Records given up since the agent started.";
-    metric("dropped_records_total", "counter", help, &plain(delivery.dropped));
-    let help = "Bytes written to flash since the agent started, at most a day.";
+    if let Some(at) = seconds(delivery.last_success_at.as_deref()) {
+        let help = "When a batch was delivered last, in seconds since 1970.";
+        metric("last_delivery_timestamp_seconds", "gauge", help, &plain(at));
+    }
+    let dropped: Vec<_> = DropReason::ALL
+        .iter()
+        .map(|reason| {
+            let records = delivery.dropped_by.get(reason.name()).copied();
+            (label("reason", reason.name()), records.unwrap_or_default())
+        })
+        .collect();
+    let help = "Records given up since the agent started, and why.";
+    metric("dropped_records_total", "counter", help, &dropped);
+    let help = "Bytes written to flash since the start, or since the last whole day.";
     metric("flash_written_bytes", "gauge", help, &plain(status.flash.written_today));
+    if let Some(bytes) = status.flash.written_per_day {
+        let help = "Bytes that a day costs flash: the last whole one, or a guess.";
+        metric("flash_written_per_day_bytes", "gauge", help, &plain(bytes));
+    }
+    if let Some(days) = status.flash.life_days {
+        let help = "Days that the blocks under the stores bear that at the least.";
+        metric("flash_life_days", "gauge", help, &plain(days));
+    }
     let worn = plain(status.flash.worn.into());
     metric("flash_worn_erases", "gauge", "Most erases of one unit of flash.", &worn);
     out
+}
+
+/// A date in seconds since 1970.
+fn seconds(date: Option<&str>) -> Option<u64> {
+    date?.parse::<Timestamp>().ok()?.as_second().try_into().ok()
 }
 
 fn escaped(value: &str) -> String {
