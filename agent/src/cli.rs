@@ -13,6 +13,7 @@ mod output;
 #[cfg(feature = "preview")]
 mod preview;
 mod probe;
+mod report;
 mod sign_in;
 mod sign_out;
 mod status;
@@ -30,6 +31,7 @@ use tokio::runtime;
 use crate::shell::journal;
 use crate::shell::panels::broken;
 use crate::shell::run::{self, RunError};
+use crate::shell::sockets::Inherited;
 use exit::{Exit, Failure};
 
 /// Signs this device in without a browser, and speaks in its user's name from then on.
@@ -66,6 +68,8 @@ enum Command {
     Reset(sign_out::ResetArguments),
     /// Look for what keeps the device from working, and say what to do
     Check(check::Arguments),
+    /// Print what support asks for, without secrets, codes and accounts
+    Report(report::Arguments),
     /// Show what a panel would show, without the hardware
     #[cfg(feature = "preview")]
     Preview(preview::Arguments),
@@ -102,6 +106,7 @@ impl Command {
             Self::SignOut => sign_out::sign_out(options),
             Self::Reset(arguments) => sign_out::reset(options, &arguments),
             Self::Check(arguments) => check::run(options, &arguments),
+            Self::Report(arguments) => report::run(options, &arguments),
             #[cfg(feature = "preview")]
             Self::Preview(arguments) => preview::run(&arguments),
             Self::Config(command) => config::run(options, &command),
@@ -113,6 +118,7 @@ impl Command {
             Self::Status(arguments) => arguments.json,
             Self::Token(arguments) => arguments.json,
             Self::Check(arguments) => arguments.json,
+            Self::Report(arguments) => arguments.json,
             #[cfg(feature = "preview")]
             Self::Preview(_) => false,
             Self::Run | Self::SignIn(_) | Self::SignOut | Self::Reset(_) | Self::Config(_) => false,
@@ -121,13 +127,18 @@ impl Command {
 }
 
 fn run_agent(options: &Options) -> Result<Exit, Failure> {
+    // Before anything else opens a file.
+    let inherited = Inherited::take();
     let loaded = options.load()?;
+    let sources = options.sources();
     journal::install();
     run::harden();
     let system = |error: io::Error| RunError::System(error);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(system);
     let ran = runtime.and_then(|runtime| {
-        let ran = runtime.block_on(async { run::run(&loaded, run::terminated()?).await });
+        let ran = runtime.block_on(async {
+            run::run_by_files(loaded, &sources, inherited, run::terminated()?).await
+        });
         // A name that is being resolved, or a disk that hangs, does not hold up the end.
         runtime.shutdown_background();
         ran

@@ -382,6 +382,8 @@ impl Driver {
                 self.session.reset(self.now);
                 self.waiters.wait_for_save(caller);
             }
+            // Nobody here can do that.
+            Call::Reload => self.answer(caller, Answer::Refused),
             Call::TestPanels => {
                 self.show_test();
                 self.answer(caller, Answer::Done);

@@ -107,6 +107,8 @@ pub enum Call {
     Reset,
     /// Show a picture to test panels with, for a while.
     TestPanels,
+    /// Read the configuration again and go on with it; whoever serves the ports does that.
+    Reload,
     /// Take in telemetry; answered when it is durable.
     Accept {
         /// What it is.
@@ -137,6 +139,8 @@ pub enum Answer {
     TooLarge,
     /// Flash failed.
     NotSaved,
+    /// The configuration is wrong, and the one before stays in force; the first problem.
+    BadConfiguration(String),
 }
 
 /// A line for the journal.

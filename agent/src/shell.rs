@@ -11,6 +11,7 @@ mod intake;
 pub mod journal;
 mod keys;
 pub(crate) mod panels;
+mod published;
 pub mod run;
 mod runtime;
 pub mod sockets;

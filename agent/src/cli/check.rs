@@ -49,6 +49,11 @@ pub(super) fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Fail
     Ok(if failed { Exit::Found } else { Exit::Done })
 }
 
+/// All probes that need neither network nor panels.
+pub(super) fn all(options: &Options) -> Vec<Probe> {
+    probes(options, &Arguments { json: true, live: false, panels: false, issuer: false })
+}
+
 fn probes(options: &Options, arguments: &Arguments) -> Vec<Probe> {
     let loaded = options.load();
     let mut probes = vec![config(&loaded)];

@@ -162,6 +162,7 @@ fn no_token(answer: &Answer, for_resource: bool) -> Reply {
         | Answer::Done
         | Answer::TryLater(_)
         | Answer::TooLarge
+        | Answer::BadConfiguration(_)
         | Answer::NotSaved => control::not_now(answer),
     }
 }

@@ -5,6 +5,8 @@ mod metrics;
 
 use std::time::Duration;
 
+pub(super) use metrics::exposition;
+
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
@@ -34,11 +36,7 @@ pub(super) async fn answer<B>(request: &Request<B>, desk: &Desk) -> Reply {
         ("/v1/sign-out", &Method::POST) => done(desk, Call::SignOut).await,
         ("/v1/reset", &Method::POST) => done(desk, Call::Reset).await,
         ("/v1/test-panels", &Method::POST) => done(desk, Call::TestPanels).await,
-        ("/v1/reload", &Method::POST) => error(
-            StatusCode::NOT_IMPLEMENTED,
-            "not_implemented",
-            "This version reads its configuration at its start only: restart it.",
-        ),
+        ("/v1/reload", &Method::POST) => done(desk, Call::Reload).await,
         ("/v1/status" | "/v1/check" | "/metrics", _) => wrong_method("GET"),
         ("/v1/sign-in" | "/v1/sign-out" | "/v1/reset" | "/v1/test-panels" | "/v1/reload", _) => {
             wrong_method("POST")
@@ -88,6 +86,9 @@ pub(super) fn not_now(answer: &Answer) -> Reply {
         Answer::TryLater(after) => unavailable("The agent cannot do this now; try again.", *after),
         Answer::NotSaved => {
             unavailable("Flash or disk fails; see `signpost status`.", FLASH_FAILED)
+        }
+        Answer::BadConfiguration(problem) => {
+            error(StatusCode::BAD_REQUEST, "invalid_configuration", problem)
         }
         Answer::Token(..)
         | Answer::Proof(_)

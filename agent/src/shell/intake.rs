@@ -93,7 +93,8 @@ async fn store(call: Call, memory: OwnedSemaphorePermit, desk: &Arc<Desk>) -> Re
             | Answer::Proof(_)
             | Answer::Status(_)
             | Answer::SignInNeeded
-            | Answer::Refused,
+            | Answer::Refused
+            | Answer::BadConfiguration(_),
         )
         | Err(_) => Err(Refusal::Later(CROWDED)),
     }

@@ -6,15 +6,16 @@ use super::{
     http::{Http, HttpError, Limits},
     journal, keys,
     panels::{self, Panels},
+    published::Published,
     runtime::Runtime,
-    sockets::{BindError, Sockets},
+    sockets::{BindError, Inherited, Sockets},
     storage::{Remedy, StorageThread, StoreTrouble},
     supervisor::Supervisor,
     timer::Timer,
     vitals::Vitals,
 };
 use crate::{
-    config::{ConfigError, Loaded, OtherAccount, Unowned},
+    config::{self, ConfigError, Loaded, OtherAccount, Sources, Unowned},
     driver::{Driver, DriverConfig},
     ports::{Answer, Call, CallerId, Complete, Entry, HttpId, Submit},
     signing,
@@ -30,7 +31,13 @@ use signpost_core::{
 };
 use signpost_hal::{clock, panel::bus::Board, screen::Support};
 use std::{
-    collections::BTreeMap, fmt, fs, future::Future, io, pin::pin, sync::Arc, time::Duration,
+    collections::BTreeMap,
+    fmt, fs,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -64,6 +71,44 @@ const SELF: CallerId = CallerId(0);
 /// What keeps the agent from starting; [`RunError::exit_code`] says who has to act.
 pub async fn run(loaded: &Loaded, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     Agent::open(loaded)?.run(shutdown).await
+}
+
+/// As [`run`], by the files of `sources` and with the sockets of `inherited`.
+///
+/// At SIGHUP, and where the control socket is told to reload, the configuration is read anew
+/// from `sources` and the agent begins again with it, in the same process: a sign-in under way keeps its
+/// code. A configuration that is wrong is not taken.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_by_files(
+    mut loaded: Loaded,
+    sources: &Sources,
+    inherited: Inherited,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let mut shutdown = pin!(shutdown);
+    let open = |loaded: &Loaded| {
+        let mut agent = Agent::open_with(panels::through(&loaded.config), loaded, &inherited)?;
+        agent.sources = Some(sources.clone());
+        Ok::<_, RunError>(agent)
+    };
+    let mut agent = open(&loaded)?;
+    while let Some(next) = agent.run_once(&mut shutdown).await? {
+        agent = match open(&next) {
+            Ok(agent) => {
+                loaded = next;
+                tracing::info!(SIGNPOST_EVENT = "reloaded", "the configuration is read anew");
+                agent
+            }
+            Err(error) => {
+                let mut agent = open(&loaded)?;
+                agent.stays_as_it_was(&error.to_string());
+                agent
+            }
+        };
+    }
+    Ok(())
 }
 
 /// Ends at SIGTERM or SIGINT.
@@ -109,9 +154,16 @@ pub struct Agent {
     token_files: Vec<TokenFile>,
     /// Tells those who keep one that something has happened to tokens.
     token_news: watch::Sender<()>,
+    published: Option<Published>,
+    /// Tells them that something has happened at all.
+    news: watch::Sender<()>,
     door: Calls,
     calls: mpsc::Receiver<Asked>,
     callers: BTreeMap<CallerId, oneshot::Sender<Answer>>,
+    /// Where the configuration is read anew; absent where that cannot be.
+    sources: Option<Sources>,
+    /// What was read.
+    next: Option<Loaded>,
     last_caller: u64,
     swept: Boot,
     exchanges: JoinSet<(HttpId, Outcome)>,
@@ -137,6 +189,13 @@ impl Agent {
     where
         B: Board + Clone + Send + 'static,
     {
+        Self::open_with(board, loaded, &Inherited::default())
+    }
+
+    fn open_with<B>(board: B, loaded: &Loaded, inherited: &Inherited) -> Result<Self, RunError>
+    where
+        B: Board + Clone + Send + 'static,
+    {
         let config = &loaded.config;
         let mut driver_config = driver_config(loaded)?;
         let http = Http::new(loaded, Limits::default())?;
@@ -145,7 +204,7 @@ impl Agent {
         let (storage, found) = StorageThread::start(config, &sealing)?;
         driver_config.endurance = Some(found.endurance);
         let sealed = sealing.describe(found.binding, found.translated);
-        let sockets = Sockets::bind(config)?.sealed(sealed);
+        let sockets = Sockets::bind_within(config, Default::default(), inherited)?.sealed(sealed);
         let runtime = Runtime::new(config, driver_config.boot_id);
         let (door, calls) = Calls::new();
         let vitals = Vitals::of(config, door.clone());
@@ -165,9 +224,13 @@ impl Agent {
             signed_in: Arc::default(),
             token_files: TokenFile::all(&config.broker, &door),
             token_news: watch::Sender::default(),
+            published: Some(Published::of(config, &door)),
+            news: watch::Sender::default(),
             door,
             calls,
             callers: BTreeMap::new(),
+            sources: None,
+            next: None,
             last_caller: SELF.0,
             swept: Boot::default(),
             exchanges: JoinSet::new(),
@@ -196,7 +259,15 @@ impl Agent {
     ///
     /// # Errors
     /// The system's timer fails.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        self.run_once(&mut pin!(shutdown)).await.map(drop)
+    }
+
+    /// Serves until `shutdown` ends, or another configuration is there, and stops in order.
+    async fn run_once(
+        mut self,
+        shutdown: &mut Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<Loaded>, RunError> {
         let (mut served, mut measured) = (JoinSet::new(), JoinSet::new());
         if let Some(sockets) = self.sockets.take() {
             served.spawn(sockets.serve(self.door.clone()));
@@ -208,30 +279,64 @@ impl Agent {
         for file in self.token_files.drain(..) {
             kept.spawn(file.keep(self.token_news.subscribe()));
         }
+        if let Some(published) = self.published.take() {
+            kept.spawn(published.keep(self.news.subscribe()));
+        }
         self.supervisor.ready();
-        let mut shutdown = pin!(shutdown);
-        loop {
+        while self.next.is_none() {
             self.settle()?;
             tokio::select! {
-                () = &mut shutdown => break,
-                happened = self.next() => self.take(happened?),
+                () = &mut *shutdown => break,
+                happened = self.happened() => self.take(happened?),
             }
         }
         drop((measured, kept));
+        let next = self.next.take();
+        if next.is_some() {
+            self.supervisor.reloading();
+        } else {
+            self.supervisor.stopping();
+        }
         self.stop().await?;
         // Answers that were given still have to reach whoever asked.
         let _ = timeout(PATIENCE, served.join_next()).await;
-        Ok(())
+        Ok(next)
+    }
+
+    /// Reads the configuration anew. What is wrong with it goes to whoever asked.
+    fn reload(&mut self) -> Answer {
+        let Some(sources) = &self.sources else { return Answer::Refused };
+        match config::load(sources) {
+            Ok(loaded) => {
+                self.next = Some(loaded);
+                Answer::Done
+            }
+            Err(error) => {
+                let problem = error.problems().first().map(ToString::to_string);
+                let problem = problem.unwrap_or_default();
+                self.stays_as_it_was(&problem);
+                Answer::BadConfiguration(problem)
+            }
+        }
+    }
+
+    /// The new configuration is not taken.
+    fn stays_as_it_was(&mut self, problem: &str) {
+        tracing::error!(
+            SIGNPOST_EVENT = "not-reloaded",
+            "the configuration stays as it was: {problem}"
+        );
+        let detail = Some(format!("not taken: {problem}"));
+        self.driver.fault_with(Fault::ConfigUnknownKeys, true, detail, now());
     }
 
     /// Waits for flash and issuer, but not for ever.
     async fn stop(mut self) -> Result<(), RunError> {
         tracing::info!("stopping");
-        self.supervisor.stopping();
         self.stopping = true;
         let finish = async {
             while self.with_issuer > 0 || !self.driver.is_saved() {
-                let happened = self.next().await?;
+                let happened = self.happened().await?;
                 self.take(happened);
                 self.settle()?;
             }
@@ -248,7 +353,7 @@ impl Agent {
     }
 
     /// Waits for the next thing to happen.
-    async fn next(&mut self) -> Result<Happened, RunError> {
+    async fn happened(&mut self) -> Result<Happened, RunError> {
         Ok(tokio::select! {
             ended = self.timer.ended() => {
                 ended?;
@@ -277,6 +382,10 @@ impl Agent {
                 }
                 self.driver.complete(complete, now());
             }
+            Happened::Asked(Asked { call: Call::Reload, answer }) => {
+                // Gone in this very moment.
+                let _ = answer.send(self.reload());
+            }
             Happened::Asked(Asked { call, answer }) => {
                 self.last_caller += 1;
                 let caller = CallerId(self.last_caller);
@@ -290,9 +399,8 @@ impl Agent {
             Happened::Board(panels::Happened::Pressed(press)) => {
                 self.driver.complete(Complete::Pressed(press), now());
             }
-            Happened::Hangup => {
-                tracing::warn!("this version does not reload its configuration: restart it");
-            }
+            // What is wrong is in the journal.
+            Happened::Hangup => drop(self.reload()),
         }
     }
 
@@ -307,6 +415,9 @@ impl Agent {
         while let Some(submit) = self.driver.poll() {
             news |= matches!(submit, Submit::Screen(_) | Submit::Journal(_));
             self.serve(submit);
+        }
+        if news {
+            self.news.send_replace(());
         }
         if news && self.supervisor.listens() {
             self.driver.complete(Complete::Call(SELF, Call::Status { private: false }), now());

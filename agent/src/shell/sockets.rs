@@ -5,6 +5,7 @@
 //! silent or hostile harms nobody but itself (design invariant 9). What is asked goes through
 //! [`Calls`]; nothing is decided here.
 
+mod inherited;
 mod listener;
 mod peer;
 mod reply;
@@ -12,6 +13,7 @@ mod seats;
 mod server;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use super::{broker, control, intake};
 use crate::config::{Config, Listen};
 use crate::ports::{Answer, Call};
 
+pub use inherited::Inherited;
 pub use listener::BindError;
 pub(super) use reply::{Reply, Unavailable, error, json, no_such_path, text, wrong_method};
 
@@ -97,15 +100,30 @@ impl Sockets {
     /// # Errors
     /// The first one that cannot be bound.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        Self::bind_within(config, Limits::default())
+        Self::bind_within(config, Limits::default(), &Inherited::default())
     }
 
-    /// As [`Sockets::bind`], with other limits.
+    /// As [`Sockets::bind`], with other limits, and with those that are open already.
     ///
     /// # Errors
     /// The first one that cannot be bound.
-    pub fn bind_within(config: &Config, limits: Limits) -> Result<Self, BindError> {
-        let control = Listener::unix("control.socket", config.control.socket.as_path(), 0o600)?;
+    pub fn bind_within(
+        config: &Config,
+        limits: Limits,
+        inherited: &Inherited,
+    ) -> Result<Self, BindError> {
+        let unix = |key: &'static str, path: &Path, mode| match inherited.unix(path) {
+            Ok(Some(listener)) => Listener::adopt_unix(key, path, listener, mode),
+            Ok(None) | Err(_) => Listener::unix(key, path, mode),
+        };
+        let listen = |key: &'static str, place: &Listen| match place {
+            Listen::Unix(path) => unix(key, path.as_path(), 0o660),
+            Listen::Tcp(address) => match inherited.tcp(*address) {
+                Ok(Some(listener)) => Listener::adopt_tcp(key, *address, listener),
+                Ok(None) | Err(_) => Listener::tcp(key, *address),
+            },
+        };
+        let control = unix("control.socket", config.control.socket.as_path(), 0o600)?;
         for name in Rules::of_strangers(&config.broker) {
             tracing::warn!(
                 "broker.allow.{name}: there is no such user or group in /etc; make it, then \
@@ -117,7 +135,7 @@ impl Sockets {
             true => (0o600, Admission::Owner),
             false => (0o666, Admission::Ruled(Arc::new(Rules::of(&config.broker)))),
         };
-        let tokens = Listener::unix("broker.socket", config.broker.socket.as_path(), mode)?;
+        let tokens = unix("broker.socket", config.broker.socket.as_path(), mode)?;
         let mut doors = vec![
             Door { listener: control, purpose: Purpose::Control, admission: Admission::Owner },
             Door { listener: tokens, purpose: Purpose::Tokens, admission },
@@ -160,13 +178,6 @@ impl Sockets {
         calls.closed().await;
         drop(stop);
         while doors.join_next().await.is_some() {}
-    }
-}
-
-fn listen(key: &'static str, place: &Listen) -> Result<Listener, BindError> {
-    match place {
-        Listen::Tcp(address) => Listener::tcp(key, *address),
-        Listen::Unix(path) => Listener::unix(key, path.as_path(), 0o660),
     }
 }
 

@@ -34,6 +34,10 @@ impl Supervisor {
         self.tell(&[NotifyState::Ready]);
     }
 
+    pub(super) fn reloading(&self) {
+        self.tell(&[NotifyState::Reloading]);
+    }
+
     pub(super) fn stopping(&self) {
         self.tell(&[NotifyState::Stopping]);
     }

@@ -23,9 +23,19 @@ impl Unit {
 
     /// Started by `command`, which takes the rest as its arguments.
     pub(crate) fn start_by(
+        command: Command,
+        device: &Device,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start_with(command, device, environment, Stdio::null())
+    }
+
+    /// The same with something at its standard input.
+    pub(crate) fn start_with(
         mut command: Command,
         device: &Device,
         environment: &[(&str, &str)],
+        stdin: Stdio,
     ) -> Self {
         let socket: PathBuf = device.path("notify.sock");
         let _ = std::fs::remove_file(&socket);
@@ -36,7 +46,7 @@ impl Unit {
             .env_clear()
             .env("NOTIFY_SOCKET", &socket)
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -79,7 +89,6 @@ async fn it_says_when_it_is_ready_how_it_is_and_when_it_stops() {
     let unit = Unit::start(&device, &[]);
     unit.tells("READY=1").await;
     unit.tells("STATUS=pairing").await;
-    unit.signal(rustix::process::Signal::HUP);
     unit.signal(rustix::process::Signal::TERM);
     unit.tells("STOPPING=1").await;
     assert_eq!(unit.end().await.0, Some(0));

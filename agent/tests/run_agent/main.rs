@@ -8,4 +8,5 @@ mod canary;
 mod clones;
 mod device;
 mod library;
+mod reload;
 mod servers;

@@ -304,6 +304,7 @@ async fn sign_out_says_what_is_still_to_come() {
             | Call::SignIn
             | Call::Reset
             | Call::TestPanels
+            | Call::Reload
             | Call::Accept { .. } => None,
         })
     };
@@ -327,6 +328,7 @@ async fn a_reset_is_asked_after_and_says_what_the_device_is_called_now() {
             | Call::SignIn
             | Call::SignOut
             | Call::TestPanels
+            | Call::Reload
             | Call::Accept { .. } => None,
         })
     };
@@ -348,7 +350,7 @@ async fn a_test_of_panels_asks_the_agent_to_draw_and_then_what_failed() {
     };
     let shown = Status { faults: vec![failed], ..online() };
     let stage = Stage::set(move |call| match call {
-        Call::TestPanels => Some(Answer::Done),
+        Call::TestPanels | Call::Reload => Some(Answer::Done),
         Call::Status { .. } => answer_status(&shown),
         Call::Token { .. }
         | Call::Proof { .. }

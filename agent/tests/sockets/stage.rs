@@ -8,7 +8,7 @@ use std::time::Duration;
 use signpost::config::{self, Loaded, Sources};
 use signpost::ports::{Answer, Call};
 use signpost::shell::calls::{Asked, Calls};
-use signpost::shell::sockets::{Limits, Sockets};
+use signpost::shell::sockets::{Inherited, Limits, Sockets};
 use signpost::status::{Account, Delivery, Fault, Flash, Grant, Pairing, Status};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -91,7 +91,8 @@ impl Stage {
         folder: Folder,
         mut answer: impl FnMut(&Call) -> Option<Answer> + Send + 'static,
     ) -> Self {
-        let sockets = Sockets::bind_within(&folder.loaded.config, limits).unwrap();
+        let sockets =
+            Sockets::bind_within(&folder.loaded.config, limits, &Inherited::default()).unwrap();
         let intake = sockets.intake_addresses()[0];
         let (calls, mut inner) = Calls::new();
         let asked = Arc::new(Mutex::new(Vec::new()));

@@ -130,6 +130,7 @@ async fn rules_decide_by_user_and_group_who_may_have_which_token() {
         | Call::SignOut
         | Call::Reset
         | Call::TestPanels
+        | Call::Reload
         | Call::Accept { .. } => Some(Answer::SignInNeeded),
     });
     let ask = |user, groups, path: &str| ask_as(socket.clone(), user, groups, get(path));
@@ -186,6 +187,7 @@ async fn a_proof_comes_with_the_token_that_it_is_for() {
         | Call::SignOut
         | Call::Reset
         | Call::TestPanels
+        | Call::Reload
         | Call::Accept { .. } => None,
     });
     let body = r#"{"htm":"GET","htu":"https://api.example/x","nonce":"n-1"}"#;

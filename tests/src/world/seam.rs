@@ -350,5 +350,6 @@ const fn answer_name(answer: &Answer) -> &'static str {
         Answer::TryLater(_) => "try later",
         Answer::TooLarge => "too large",
         Answer::NotSaved => "not saved",
+        Answer::BadConfiguration(_) => "bad configuration",
     }
 }

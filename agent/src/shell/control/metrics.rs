@@ -11,7 +11,7 @@ use crate::status::Status;
 /// What Prometheus asks for.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn exposition(status: &Status) -> String {
+pub(in crate::shell) fn exposition(status: &Status) -> String {
     let mut out = String::with_capacity(2 << 10);
     let mut metric = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         let _ = writeln!(out, "# HELP signpost_{name} {help}\n# TYPE signpost_{name} {kind}");

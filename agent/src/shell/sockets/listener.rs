@@ -27,7 +27,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, #[expect(dead_code, reason = "it acts when it is dropped")] SocketFile),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "it acts when it is dropped")] Option<SocketFile>,
+    ),
 }
 
 /// The name of a bound Unix socket; removed with it, unless somebody else has it by then.
@@ -43,6 +46,15 @@ pub struct BindError {
     key: &'static str,
     place: String,
     why: String,
+}
+
+impl BindError {
+    fn adopting(key: &'static str, place: &dyn fmt::Display, error: &io::Error) -> Self {
+        let why = format!(
+            "cannot take over the socket that systemd opened: {error}; set SocketUser= to the agent's user"
+        );
+        Self { key, place: place.to_string(), why }
+    }
 }
 
 impl fmt::Display for BindError {
@@ -69,8 +81,32 @@ impl Listener {
     /// Must be called within a tokio runtime. `mode`: the rights of the file.
     pub(super) fn unix(key: &'static str, path: &Path, mode: u32) -> Result<Self, BindError> {
         bind_unix(path, mode)
-            .map(|(listener, file)| Self::Unix(listener, file))
+            .map(|(listener, file)| Self::Unix(listener, Some(file)))
             .map_err(|why| BindError { key, place: path.display().to_string(), why })
+    }
+
+    /// One that was open before the agent, and stays so after it.
+    pub(super) fn adopt_tcp(
+        key: &'static str,
+        address: SocketAddr,
+        listener: std::net::TcpListener,
+    ) -> Result<Self, BindError> {
+        let adopted = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        adopted.map(Self::Tcp).map_err(|error| BindError::adopting(key, &address, &error))
+    }
+
+    /// The same; its file gets the rights `mode`.
+    pub(super) fn adopt_unix(
+        key: &'static str,
+        path: &Path,
+        listener: StdUnixListener,
+        mode: u32,
+    ) -> Result<Self, BindError> {
+        let adopted = fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .and_then(|()| listener.set_nonblocking(true))
+            .and_then(|()| UnixListener::from_std(listener));
+        let adopted = adopted.map(|listener| Self::Unix(listener, None));
+        adopted.map_err(|error| BindError::adopting(key, &path.display(), &error))
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
