@@ -81,7 +81,9 @@ fn for_people(report: &Value) -> String {
                     out.push_str(&format!("{key}: {value}\n"));
                 }
             }
-            other => out.push_str(&format!("{other}\n")),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                out.push_str(&format!("{part}\n"));
+            }
         }
     }
     out

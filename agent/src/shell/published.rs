@@ -53,7 +53,8 @@ impl Published {
                 Ok(_) => {}
                 Err(_) => break,
             }
-            tokio::time::sleep(REST).await;
+            // Longer where the board sleeps meanwhile, which does no harm.
+            let _ = timeout(REST, std::future::pending::<()>()).await;
             let changed = match &self.textfile {
                 Some(_) => timeout(EVERY, news.changed()).await.unwrap_or(Ok(())),
                 None => news.changed().await,
