@@ -4,8 +4,14 @@
 //! The `Export{Logs,Metrics,Trace}ServiceRequest`s of one signal are one repeated field 1, so
 //! that their encodings, one after the other, are the encoding of all their records together.
 
+mod events;
+mod json;
+mod output;
 mod rewrite;
+mod schema;
 
+pub use events::{Lines, from_events};
+pub use json::{Untranslated, from_json};
 pub use rewrite::{Attribute, Value, append_with, move_instants, slice};
 
 /// What a request holds, and by that where it goes.

@@ -330,6 +330,50 @@ fn http_date(text: &str) -> Option<Duration> {
     u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
+/// A date with time and offset (RFC 3339; the `T` may be a space) as nanoseconds since 1970.
+pub(crate) fn rfc3339_nanos(text: &str) -> Option<u64> {
+    let number = |range: core::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    let mark = |at: usize, marks: &[u8]| marks.contains(text.as_bytes().get(at)?).then_some(());
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    mark(4, b"-").and(mark(7, b"-")).and(mark(10, b"Tt ")).and(mark(13, b":"))?;
+    mark(16, b":")?;
+    let in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && year >= 1970
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    let mut rest = text.get(19..)?;
+    let mut nanos = 0;
+    if let Some(fraction) = rest.strip_prefix(['.', ',']) {
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        let nine = fraction.bytes().take(digits).chain(core::iter::repeat(b'0')).take(9);
+        nanos = nine.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        rest = fraction.get(digits..).filter(|_| digits > 0)?;
+    }
+    let offset = match rest.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), zone @ ..] => {
+            let zone = core::str::from_utf8(zone).ok()?;
+            let (hours, minutes) = zone.split_once(':').or_else(|| zone.split_at_checked(2))?;
+            let two = |text: &str| text.parse::<u8>().ok().filter(|_| text.len() == 2);
+            let minutes = i64::from(two(hours)?) * 60 + i64::from(two(minutes)?);
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    if !in_range {
+        return None;
+    }
+    let days = days_from_civil(year, month, day);
+    let seconds = days * 86_400 + hour * 3_600 + (minute - offset) * 60 + second;
+    u64::try_from(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?).ok()
+}
+
 /// Days from 1970-01-01 in the Gregorian calendar: years begin in March, so that the leap day
 /// comes last.
 const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
