@@ -13,11 +13,11 @@ mod wear;
 
 use crate::{
     ports::{Answer, Call, CallerId, Complete, Done, Entry, HttpId, Job, JobResult, Stock, Submit},
-    records::Arrival,
+    records::{Arrival, Envelope},
     reports::{self, Audit},
     storage::{Opened, Truth},
 };
-use intake::Intake;
+use intake::{Handed, Intake};
 use person::Person;
 use signpost_core::{
     delivery::{Action, Delivery, DeliveryConfig, DropReason},
@@ -69,6 +69,8 @@ pub struct DriverConfig {
     pub config_hash: String,
     /// How many bytes flash takes in all, as far as is known.
     pub endurance: Option<u64>,
+    /// How long an acknowledgement may wait for others to share its flush.
+    pub commit: crate::config::Commit,
 }
 
 /// See the module.
@@ -125,10 +127,10 @@ impl Driver {
         let mut driver = Self {
             delivery: delivery.map(|delivery| Delivery::new(delivery, seed.rotate_left(32))),
             owner: session.owner(),
+            intake: Intake::new(config.commit),
             config,
             device_id: opened.device_id,
             session,
-            intake: Intake::default(),
             waiters: Waiters::default(),
             person: Person::default(),
             faults: Faults::default(),
@@ -177,6 +179,12 @@ impl Driver {
         self.pump(now);
     }
 
+    /// No more calls come: what waits for others to share its commit waits no longer.
+    pub fn close(&mut self, now: Now) {
+        self.intake.close();
+        self.pump(now);
+    }
+
     /// A fault outside the machines came up, or is gone: a panel, a store set aside,
     /// configuration.
     pub fn fault(&mut self, fault: Fault, up: bool, now: Now) {
@@ -217,10 +225,11 @@ impl Driver {
     pub fn wake(&self) -> Option<(Boot, Wake)> {
         let delivery = self.delivery.as_ref().filter(|_| self.may_deliver());
         let delivery = delivery.and_then(|delivery| delivery.poll_wake(self.owner));
-        let forgets = self.session.is_saved() && self.has_to_forget();
+        let forgets = self.may_forget() && self.has_to_forget();
         let others = [
             (delivery, Wake::Delivery),
             (self.waiters.wake(), Wake::Caller),
+            (self.intake.wake(), Wake::Caller),
             (self.person.wake(), Wake::Notice),
             (forgets.then_some(self.forget_at), Wake::Save),
         ];
@@ -388,13 +397,14 @@ impl Driver {
                 self.show_test();
                 self.answer(caller, Answer::Done);
             }
-            Call::Accept { signal, body } => {
-                let refused = if body.len() > self.stock.max_body {
+            Call::Accept { signal, events, body, volatile } => {
+                let answer = if body.len() > self.stock.max_body {
                     Some(Answer::TooLarge)
                 } else {
-                    self.intake.take(caller, signal, body, self.arrival())
+                    let envelope = Envelope::new(signal, self.arrival(), body);
+                    self.intake.take(Handed { caller, events, volatile, envelope }, self.owner)
                 };
-                if let Some(answer) = refused {
+                if let Some(answer) = answer {
                     self.answer(caller, answer);
                 }
             }
@@ -581,12 +591,21 @@ impl Driver {
         })
     }
 
+    /// Whether all that came for former owners is on its way to flash. Later it would have their
+    /// keys made anew.
+    fn may_forget(&self) -> bool {
+        self.session.is_saved() && !self.intake.has_of_others(self.owner)
+    }
+
     fn start_jobs(&mut self) {
-        if let Some((queue, envelopes)) = self.intake.next_append(self.owner) {
+        if self.has_to_forget() {
+            self.intake.hurry(self.now.boot);
+        }
+        if let Some((queue, envelopes)) = self.intake.next_append(self.now.boot) {
             self.out.push_back(Submit::Storage(Job::Append(queue, envelopes)));
         }
         // Once flash knows that they signed out: after a cut of power it goes on from there.
-        let due = self.session.is_saved() && self.now.boot >= self.forget_at;
+        let due = self.may_forget() && self.now.boot >= self.forget_at;
         if !due || !self.has_to_forget() {
             return;
         }

@@ -113,8 +113,13 @@ pub enum Call {
     Accept {
         /// What it is.
         signal: Signal,
+        /// Whether it goes the way of events: first, and out of a quota of their own.
+        events: bool,
         /// A validated export request, in protobuf and uncompressed.
         body: Vec<u8>,
+        /// Answered as soon as it waits for flash instead, which is no promise (RFC 7240,
+        /// section 4.1).
+        volatile: bool,
     },
 }
 

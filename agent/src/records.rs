@@ -150,6 +150,10 @@ impl Serialize for Bytes<'_> {
 }
 
 impl Envelope {
+    pub(crate) const fn new(signal: Signal, arrival: Arrival, body: Vec<u8>) -> Self {
+        Self { signal, arrival, body }
+    }
+
     pub(crate) fn to_fields(&self) -> Result<Fields, FieldError> {
         let signal = match self.signal {
             Signal::Logs => 0_u8,
@@ -183,7 +187,7 @@ impl Envelope {
         let unset = fields.get(envelope::UNSET)?.map(ClockOffset::from_millis);
         let body = fields.get(envelope::BODY)?.ok_or(missing(envelope::BODY))?;
         let arrival = Arrival { boot_id, boot: Boot::new(boot), wall, unset };
-        Ok(Self { signal, arrival, body })
+        Ok(Self::new(signal, arrival, body))
     }
 }
 

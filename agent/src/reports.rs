@@ -122,7 +122,7 @@ fn event(
         scope_logs: vec![ScopeLogs { scope: Some(Scope::own()), log_records: vec![record] }],
     };
     let request = ExportLogsServiceRequest { resource_logs: vec![logs] };
-    Envelope { signal: Signal::Logs, arrival: at, body: request.encode_to_vec() }
+    Envelope::new(Signal::Logs, at, request.encode_to_vec())
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,14 +1,21 @@
 //! Telemetry on its way to flash: stamped with its owner at arrival, appended in groups, and
 //! acknowledged only when flash has it.
+//!
+//! What a commit costs flash hardly depends on how much it carries, so that few records wait for
+//! others, and one alone does not: with `store.commit = "each"` turns of [`LINGER`] are taken, and
+//! whoever comes after a pause begins one at once; with a span everybody waits for that long, or
+//! until there is [`ENOUGH`].
 
 use crate::{
+    config::Commit,
     ports::{Answer, CallerId, StorageTrouble},
-    records::{Arrival, Envelope},
+    records::Envelope,
 };
 use signpost_core::{
     delivery::{Queue, Stream},
     otlp::Signal,
     owner::OwnerId,
+    time::Boot,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,41 +28,75 @@ const MAX_REPORTS: usize = 256;
 /// Bytes that one append carries at most, unless a single record is longer.
 const MAX_APPEND: usize = 256 * 1024;
 
+/// From one commit to the next at least, unless there is [`ENOUGH`].
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Bytes that are worth a commit of their own: a few blocks of any medium.
+const ENOUGH: usize = 16 * 1024;
+
+/// So many senders do not wait for more: there may be no more, since each holds a connection.
+const MANY: usize = 48;
+
 /// When a program that was turned away should try again.
 const LATER: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Intake {
+    commit: Commit,
     waiting: VecDeque<Waiting>,
     bytes: usize,
     /// Who waits for the append that is under way.
     appending: Vec<Option<CallerId>>,
+    /// What came until then is appended without further waiting.
+    turn: Option<Boot>,
+    /// Nobody comes any more.
+    closing: bool,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// Nobody waits for what the agent itself has to report.
+    /// Nobody waits for what the agent itself has to report, or has been answered already.
     caller: Option<CallerId>,
-    queue: Option<Queue>,
+    queue: Queue,
     envelope: Envelope,
 }
 
+/// A record as a program hands it over.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) caller: CallerId,
+    pub(super) events: bool,
+    pub(super) volatile: bool,
+    pub(super) envelope: Envelope,
+}
+
 impl Intake {
-    /// Takes a record in, or answers why not.
-    pub(super) fn take(
-        &mut self,
-        caller: CallerId,
-        signal: Signal,
-        body: Vec<u8>,
-        arrival: Arrival,
-    ) -> Option<Answer> {
-        if self.bytes + body.len() > MAX_WAITING {
+    pub(super) const fn new(commit: Commit) -> Self {
+        Self {
+            commit,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            appending: Vec::new(),
+            turn: None,
+            closing: false,
+        }
+    }
+
+    /// Takes a record of `owner` in (design invariant 8); the answer, where there is one already.
+    pub(super) fn take(&mut self, handed: Handed, owner: OwnerId) -> Option<Answer> {
+        let Handed { caller, events, volatile, envelope } = handed;
+        if self.bytes + envelope.body.len() > MAX_WAITING {
             return Some(Answer::TryLater(LATER));
         }
-        self.bytes += body.len();
-        let envelope = Envelope { signal, arrival, body };
-        self.waiting.push_back(Waiting { caller: Some(caller), queue: None, envelope });
-        None
+        self.bytes += envelope.body.len();
+        let stream = match envelope.signal {
+            _ if events => Stream::Events,
+            Signal::Metrics => Stream::Metrics,
+            Signal::Logs | Signal::Traces => Stream::Logs,
+        };
+        let caller = (!volatile).then_some(caller);
+        self.waiting.push_back(Waiting { caller, queue: Queue { stream, owner }, envelope });
+        volatile.then_some(Answer::Done)
     }
 
     /// Takes in what the agent itself has to say to whoever runs the device of `owner`.
@@ -64,30 +105,53 @@ impl Intake {
             return;
         }
         self.bytes += envelope.body.len();
-        let queue = Some(Queue { stream: Stream::Events, owner });
+        let queue = Queue { stream: Stream::Events, owner };
         self.waiting.push_back(Waiting { caller: None, queue, envelope });
     }
 
-    /// The next group to append, all of one queue. Records that have just come are `owner`'s
-    /// (design invariant 8).
-    pub(super) fn next_append(&mut self, owner: OwnerId) -> Option<(Queue, Vec<Envelope>)> {
-        for waiting in &mut self.waiting {
-            let stream = match waiting.envelope.signal {
-                Signal::Metrics => Stream::Metrics,
-                Signal::Logs | Signal::Traces => Stream::Logs,
-            };
-            waiting.queue.get_or_insert(Queue { stream, owner });
+    /// When the next group is to be appended, if nothing else happens.
+    pub(super) fn wake(&self) -> Option<Boot> {
+        let oldest = self.waiting.front().filter(|_| self.appending.is_empty())?;
+        let since = oldest.envelope.arrival.boot;
+        let enough = self.bytes >= ENOUGH || self.waiting.len() >= MANY || self.closing;
+        if enough || self.turn.is_some_and(|turn| since <= turn) {
+            return Some(since);
         }
-        if !self.appending.is_empty() {
-            return None;
+        Some(match self.commit {
+            Commit::Each => self.turn.map_or(since, |turn| since.max(turn + LINGER)),
+            Commit::Within(span) => since + span.get(),
+        })
+    }
+
+    /// Appends whatever waits from now on at once: the agent stops.
+    pub(super) const fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// What has come until now waits for nothing but its turn.
+    pub(super) fn hurry(&mut self, now: Boot) {
+        self.turn = Some(now);
+    }
+
+    /// Whether anything still has to be appended that is not `owner`'s.
+    pub(super) fn has_of_others(&self, owner: OwnerId) -> bool {
+        self.waiting.iter().any(|waiting| waiting.queue.owner != owner)
+    }
+
+    /// The next group to append, all of one queue, if it is time.
+    pub(super) fn next_append(&mut self, now: Boot) -> Option<(Queue, Vec<Envelope>)> {
+        self.wake().filter(|due| *due <= now)?;
+        let oldest = self.waiting.front()?;
+        let queue = oldest.queue;
+        if self.turn.is_none_or(|turn| oldest.envelope.arrival.boot > turn) {
+            self.turn = Some(now);
         }
-        let queue = self.waiting.front()?.queue?;
         let (mut group, mut bytes) = (Vec::new(), 0);
         let mut rest = VecDeque::with_capacity(self.waiting.len());
         for waiting in self.waiting.drain(..) {
             let length = waiting.envelope.body.len();
             let fits = group.is_empty() || bytes + length <= MAX_APPEND;
-            if waiting.queue == Some(queue) && fits {
+            if waiting.queue == queue && fits {
                 bytes += length;
                 self.appending.push(waiting.caller);
                 group.push(waiting.envelope);
@@ -120,3 +184,6 @@ impl Intake {
         self.waiting.is_empty() && self.appending.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

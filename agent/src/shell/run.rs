@@ -334,6 +334,8 @@ impl Agent {
     async fn stop(mut self) -> Result<(), RunError> {
         tracing::info!("stopping");
         self.stopping = true;
+        self.driver.close(now());
+        self.settle()?;
         let finish = async {
             while self.with_issuer > 0 || !self.driver.is_saved() {
                 let happened = self.happened().await?;
@@ -562,6 +564,7 @@ fn driver_config(loaded: &Loaded) -> Result<DriverConfig, RunError> {
         purges_other_accounts: config.telemetry.other_account == OtherAccount::Purge,
         config_hash: loaded.hash(),
         endurance: None,
+        commit: config.store.commit,
     })
 }
 

@@ -12,13 +12,14 @@ mod reply;
 mod seats;
 mod server;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -35,7 +36,7 @@ pub(super) use reply::{Reply, Unavailable, error, json, no_such_path, text, wron
 use broker::Rules;
 use listener::Listener;
 pub(super) use peer::Peer;
-use server::{Admission, Door};
+use server::{Admission, Door, Visit};
 
 /// What a client may take.
 #[derive(Clone, Debug)]
@@ -210,16 +211,37 @@ impl Desk {
     }
 }
 
-async fn answer(
-    purpose: Purpose,
-    rights: &Rights,
-    request: Request<Incoming>,
-    desk: &Arc<Desk>,
-) -> Reply {
-    match purpose {
+async fn answer(visit: &Visit, request: Request<Incoming>, desk: &Arc<Desk>) -> Reply {
+    if visit.by_address && !is_for_this_machine(&request) {
+        return error(
+            StatusCode::FORBIDDEN,
+            "wrong_host",
+            "Only 127.0.0.1, [::1] and localhost are names of this socket.",
+        );
+    }
+    let rights = &visit.rights;
+    match visit.purpose {
         Purpose::Control => control::answer(&request, desk).await,
         Purpose::Tokens => broker::answer(request, rights, desk).await,
         Purpose::Intake => intake::answer(request, desk).await,
         Purpose::Metrics => control::answer_metrics(&request, desk).await,
     }
+}
+
+/// A page in a browser can have its own name point at this machine, and is of one origin with the
+/// socket then; the name gives it away. Programs use the address, or the one name that is nobody
+/// else's (RFC 6761, section 6.3).
+fn is_for_this_machine(request: &Request<Incoming>) -> bool {
+    let named = request.uri().authority().map(|authority| authority.host().to_owned());
+    let host = named.or_else(|| {
+        let host = String::from_utf8_lossy(request.headers().get(HOST)?.as_bytes()).into_owned();
+        let port = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+        Some(host[..port.unwrap_or(host.len())].to_owned())
+    });
+    host.is_none_or(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.is_empty()
+            || bare.parse::<IpAddr>().is_ok()
+            || bare.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+    })
 }

@@ -74,7 +74,8 @@ impl Vitals {
             return;
         }
         let request = request(self.resource.clone(), measure(&status, &self.folder));
-        let call = Call::Accept { signal: Signal::Metrics, body: request.encode_to_vec() };
+        let body = request.encode_to_vec();
+        let call = Call::Accept { signal: Signal::Metrics, events: false, body, volatile: false };
         // The next ones come soon; these are not worth a second try.
         let _ = self.calls.ask(call).await;
     }

@@ -12,7 +12,9 @@ use signpost::status::Status;
 use tokio::net::UnixStream;
 
 fn post(path: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    )
 }
 
 #[tokio::test]

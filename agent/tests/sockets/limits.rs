@@ -23,7 +23,7 @@ async fn a_client_that_sends_nothing_or_half_a_header_is_closed() {
     let limits = Limits { header: BRIEF, ..Limits::default() };
     let stage = Stage::within(limits, Folder::new(), |_| answer_status(&online()));
     for socket in ["control.sock", "token.sock", "otlp.sock"] {
-        for sent in [&b""[..], b"GET /v1/st", b"GET / HTTP/1.1\r\nhost: x\r\n"] {
+        for sent in [&b""[..], b"GET /v1/st", b"GET / HTTP/1.1\r\nhost: localhost\r\n"] {
             let mut stream = UnixStream::connect(stage.folder.path(socket)).await.unwrap();
             stream.write_all(sent).await.unwrap();
             assert!(!ends(&mut stream).await.starts_with(b"HTTP/1.1 200"));
@@ -37,7 +37,7 @@ async fn an_idle_connection_is_closed() {
     let limits = Limits { header: BRIEF, ..Limits::default() };
     let stage = Stage::within(limits, Folder::new(), |_| answer_status(&online()));
     let mut stream = UnixStream::connect(stage.folder.path("control.sock")).await.unwrap();
-    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(parse(&ends(&mut stream).await).unwrap().status, 200);
 }
 
@@ -118,7 +118,7 @@ async fn a_stop_finishes_what_is_under_way_and_ends_the_rest() {
     let mut idle = UnixStream::connect(&path).await.unwrap();
     let mut busy = UnixStream::connect(&path).await.unwrap();
     // Without `connection: close`: the server has to end it.
-    busy.write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    busy.write_all(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     stage.asked_times(1).await;
 
     stage.stop();

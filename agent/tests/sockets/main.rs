@@ -8,7 +8,9 @@
 
 mod cli;
 mod control;
+mod doors;
 mod intake;
+mod json;
 mod limits;
 mod listening;
 mod stage;

@@ -80,7 +80,8 @@ impl World {
     pub(super) fn send(&mut self, signal: Signal, tries: u8) {
         let owners = self.judge.owners(&self.issuer);
         let name = self.judge.ledger.offer(owners, signal);
-        let call = Call::Accept { signal, body: record(signal, name) };
+        let body = record(signal, name);
+        let call = Call::Accept { signal, events: false, body, volatile: false };
         self.call(Asked::Record { name, signal, tries }, call);
     }
 

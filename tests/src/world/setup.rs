@@ -1,7 +1,10 @@
 //! What a world is made of, and the agent's configuration in it.
 
 use super::{BACKEND, BUILD, ISSUER, Manners, Medium, Policy, Rtc, Sabotage, issuer::CLIENT};
-use signpost::{config::ShowAccount, driver::DriverConfig};
+use signpost::{
+    config::{Commit, ShowAccount},
+    driver::DriverConfig,
+};
 use signpost_core::{
     delivery::DeliveryConfig,
     issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
@@ -107,5 +110,6 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
         purges_other_accounts: setup.purges_other_accounts,
         config_hash: "of the world".into(),
         endurance: None,
+        commit: Commit::Each,
     }
 }

@@ -87,6 +87,7 @@ impl Door {
                             let desk = Arc::clone(&desk);
                             let visit = Visit {
                                 purpose: self.purpose,
+                                by_address: self.listener.address().is_some(),
                                 rights: self.admission.rights(peer),
                                 seat,
                             };
@@ -122,9 +123,11 @@ async fn turn_away(mut stream: Box<dyn Stream>, reply: &[u8]) {
 }
 
 /// What a connection is for, and what it may.
-struct Visit {
-    purpose: Purpose,
-    rights: Rights,
+pub(super) struct Visit {
+    pub(super) purpose: Purpose,
+    /// Over TCP, where a browser gets to.
+    pub(super) by_address: bool,
+    pub(super) rights: Rights,
     seat: Seat,
 }
 
@@ -137,7 +140,7 @@ async fn connection(
     let limits = desk.limits.clone();
     let service = service_fn(async |request| {
         let _busy = visit.seat.busy();
-        Ok::<_, Infallible>(answer(visit.purpose, &visit.rights, request, &desk).await)
+        Ok::<_, Infallible>(answer(&visit, request, &desk).await)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
