@@ -128,6 +128,7 @@ impl Device {
             purges_other_accounts: false,
             config_hash: String::new(),
             endurance: None,
+            commit: signpost::config::Commit::Each,
         };
         let driver = Driver::new(config, opened, runtime.clone(), 7, instant(now));
         let mut device = Self {
