@@ -113,23 +113,23 @@ fn in_blocks(text: &str, least: Size, most: Size) -> Result<Size, &'static str> 
 /// How long an acknowledgement may wait for others to share its flush.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
-    /// Every commit is flushed at once.
+    /// As soon as it pays: who comes alone waits for nobody, few small records for 20 ms.
     #[default]
     Each,
-    /// Commits within this span share one flush: less wear, later answers.
+    /// Records that come within this span share one flush: less wear, later answers.
     Within(Span),
 }
 
 impl Scalar for Commit {
     fn allowed() -> Cow<'static, str> {
-        "\"each\" or a span from \"1 ms\" to \"60 s\"".into()
+        "\"each\" or a span from \"1 ms\" to \"30 s\"".into()
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "each" => Ok(Self::Each),
             _ => match Span::parse(text)? {
-                span if span <= Span::seconds(60) => Ok(Self::Within(span)),
+                span if span <= Span::seconds(30) => Ok(Self::Within(span)),
                 _ => Err("programs would wait too long for their answer"),
             },
         }

@@ -5,10 +5,12 @@
 //! the request can have reached the server; nothing is followed, retried or logged with its body.
 
 mod cause;
+mod compress;
 mod trust;
 
-use crate::config::{ClientIdentity, Compression, Config, Loaded, Proxy};
+use crate::config::{ClientIdentity, Loaded, Proxy};
 use crate::signing::Signer;
+use compress::Coding;
 use reqwest::{
     Client, Method, NoProxy, RequestBuilder, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -18,7 +20,7 @@ use signpost_core::http::{
 };
 use signpost_core::jws::Place;
 use signpost_core::secret::Secret;
-use std::{fmt, future::Future, io::Write, path::PathBuf, time::Duration};
+use std::{fmt, future::Future, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 use trust::Trust;
 use zeroize::Zeroizing;
@@ -33,9 +35,6 @@ const KEPT_HEADERS: [&str; 5] =
 
 /// Longest value of such a header that is kept.
 const MAX_HEADER: usize = 4096;
-
-/// Bodies above this are compressed on another thread, for a small board takes its time.
-const COMPRESS_HERE: usize = 16 * 1024;
 
 /// How long an exchange may take.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +57,8 @@ pub struct Http {
     issuer: Client,
     telemetry: Client,
     limits: Limits,
-    gzip: bool,
+    /// How telemetry is compressed, if it is.
+    coding: Option<Coding>,
     signer: Signer,
 }
 
@@ -86,7 +86,7 @@ impl Http {
         let issuer = client(trust, identity, proxy.or_environment(), limits)?;
         let telemetry = telemetry.unwrap_or_else(|| issuer.clone());
         let signer = loaded.signer()?;
-        Ok(Self { issuer, telemetry, limits, gzip: is_gzip(config), signer })
+        Ok(Self { issuer, telemetry, limits, coding: Coding::of(config), signer })
     }
 
     /// Carries out one exchange.
@@ -149,8 +149,9 @@ impl Http {
             }
             Some(Body::Protobuf(body)) => {
                 let builder = builder.header(CONTENT_TYPE, "application/x-protobuf");
-                match if self.gzip { compress(&body).await } else { None } {
-                    Some(small) => builder.header(CONTENT_ENCODING, "gzip").body(small),
+                let Some(coding) = self.coding else { return builder.body(body) };
+                match coding.compress(&body).await {
+                    Some(small) => builder.header(CONTENT_ENCODING, coding.name()).body(small),
                     None => builder.body(body),
                 }
             }
@@ -206,30 +207,6 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
     let most = if name == "www-authenticate" { 8 } else { 1 };
     let lines: Vec<&str> = lines.take(most).collect();
     (!lines.is_empty()).then(|| lines.join(", "))
-}
-
-async fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    let gzip = |body: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(body).ok()?;
-        encoder.finish().ok()
-    };
-    if body.len() <= COMPRESS_HERE {
-        return gzip(body);
-    }
-    let body = body.to_vec();
-    tokio::task::spawn_blocking(move || gzip(&body)).await.ok().flatten()
-}
-
-fn is_gzip(config: &Config) -> bool {
-    match config.telemetry.compression {
-        Compression::None => false,
-        Compression::Gzip => true,
-        Compression::Zstd => {
-            tracing::warn!("telemetry.compression = \"zstd\" is not in this build; gzip is used");
-            true
-        }
-    }
 }
 
 fn client(

@@ -51,7 +51,7 @@ fn wrong_values_are_named_with_line_key_found_and_allowed() {
         ("[store.spool]\nsize = \"20000000000 GiB\"", 5, "store.spool.size", "GiB", "too large"),
         ("[store.spool]\npath = \"spool\"", 5, "store.spool.path", "\"spool\"", "absolute path"),
         ("[store.spool]\npath = \"/a/../b\"", 5, "store.spool.path", "\"/a/../b\"", "leave out .."),
-        ("[store]\ncommit = \"2 min\"", 5, "store.commit", "\"2 min\"", "\"60 s\""),
+        ("[store]\ncommit = \"2 min\"", 5, "store.commit", "\"2 min\"", "\"30 s\""),
         ("[store]\ncommit = \"0 s\"", 5, "store.commit", "\"0 s\"", "must not be zero"),
         ("[store]\nkey = \"none\"", 5, "store.key", "hidden", "\"credential:NAME\""),
         ("[store]\nkey = []", 5, "store.key", "a list", "one to eight"),

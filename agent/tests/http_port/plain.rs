@@ -61,19 +61,34 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 
 #[tokio::test]
 async fn telemetry_is_compressed_as_configured_and_forms_never_are() {
-    // Above and below the size from which another thread compresses.
-    for length in [100, 100_000] {
-        let body = vec![7; length];
+    for coding in ["gzip", "zstd"] {
+        let http = try_http(&format!("[telemetry]\ncompression = \"{coding}\"\n")).unwrap();
+        // Above and below the size from which another thread compresses.
+        for length in [100, 100_000] {
+            let body = vec![7; length];
+            let mut server = Server::answering(OK).await;
+            reply(http.exchange(telemetry(&server.url(), &body)).await);
+            let heard = server.heard().await;
+            let head = heard.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+            let text = String::from_utf8_lossy(&heard[..head]).to_lowercase();
+            assert!(text.contains(&format!("\r\ncontent-encoding: {coding}\r\n")), "{text}");
+            assert!(text.contains("\r\ncontent-type: application/x-protobuf\r\n"), "{text}");
+            let inflated = match coding {
+                "zstd" => zstd::stream::decode_all(&heard[head..]).unwrap(),
+                _ => {
+                    let mut inflated = Vec::new();
+                    let mut decoder = flate2::read::GzDecoder::new(&heard[head..]);
+                    decoder.read_to_end(&mut inflated).unwrap();
+                    inflated
+                }
+            };
+            assert_eq!(inflated, body);
+        }
+        // What would grow goes as it is.
         let mut server = Server::answering(OK).await;
-        reply(http().exchange(telemetry(&server.url(), &body)).await);
-        let heard = server.heard().await;
-        let head = heard.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
-        let text = String::from_utf8_lossy(&heard[..head]).to_lowercase();
-        assert!(text.contains("\r\ncontent-encoding: gzip\r\n"), "{text}");
-        assert!(text.contains("\r\ncontent-type: application/x-protobuf\r\n"), "{text}");
-        let mut inflated = Vec::new();
-        flate2::read::GzDecoder::new(&heard[head..]).read_to_end(&mut inflated).unwrap();
-        assert_eq!(inflated, body);
+        reply(http.exchange(telemetry(&server.url(), b"short")).await);
+        let heard = String::from_utf8_lossy(&server.heard().await).to_lowercase();
+        assert!(heard.ends_with("\r\n\r\nshort") && !heard.contains("encoding"), "{heard}");
     }
     let plain = try_http("[telemetry]\ncompression = \"none\"\n").unwrap();
     let mut server = Server::answering(OK).await;

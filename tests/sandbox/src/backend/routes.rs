@@ -177,19 +177,24 @@ fn inflate(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Unread> {
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     match coding {
         None | Some("identity") => Ok(body),
-        Some("gzip") => {
-            let mut plain = Vec::new();
-            // One byte more than allowed tells "just fits" from "too much".
-            let limit = LARGEST_BODY as u64 + 1;
-            match MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain) {
-                Ok(_) if plain.len() > LARGEST_BODY => {
-                    Err(Unread { status: 413, why: "too large once decompressed".to_owned() })
-                }
-                Ok(_) => Ok(plain.into()),
-                Err(_) => Err(Unread { status: 400, why: "broken gzip".to_owned() }),
-            }
+        Some("gzip") => read_plain(MultiGzDecoder::new(&body[..])),
+        Some("zstd") => match zstd::stream::read::Decoder::new(&body[..]) {
+            Ok(decoder) => read_plain(decoder),
+            Err(_) => Err(Unread { status: 400, why: "broken zstd".to_owned() }),
+        },
+        Some(_) => Err(Unread { status: 415, why: "gzip, zstd or nothing".to_owned() }),
+    }
+}
+
+fn read_plain(decoder: impl Read) -> Result<Bytes, Unread> {
+    let mut plain = Vec::new();
+    // One byte more than allowed tells "just fits" from "too much".
+    match decoder.take(LARGEST_BODY as u64 + 1).read_to_end(&mut plain) {
+        Ok(_) if plain.len() > LARGEST_BODY => {
+            Err(Unread { status: 413, why: "too large once decompressed".to_owned() })
         }
-        Some(_) => Err(Unread { status: 415, why: "gzip or nothing".to_owned() }),
+        Ok(_) => Ok(plain.into()),
+        Err(_) => Err(Unread { status: 400, why: "not what content-encoding says".to_owned() }),
     }
 }
 
