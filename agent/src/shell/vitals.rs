@@ -13,7 +13,6 @@ use crate::{
     status::Status,
 };
 use prost::Message;
-use rustix::time::{ClockId, clock_gettime};
 use signpost_core::otlp::Signal;
 use signpost_hal::clock;
 use std::{
@@ -33,6 +32,8 @@ pub(super) struct Vitals {
     every: Duration,
     resource: Resource,
     folder: PathBuf,
+    /// When counting began, since the board's start.
+    since: Duration,
     /// Whether they go anywhere before somebody signs in.
     unowned: bool,
 }
@@ -53,6 +54,7 @@ impl Vitals {
             every,
             resource: Resource { attributes: own.collect() },
             folder: files::folder_of(config.store.spool.path.as_path()).to_owned(),
+            since: clock::boot(),
             unowned: telemetry.unowned == Unowned::First,
         })
     }
@@ -73,7 +75,8 @@ impl Vitals {
         if status.grant.status == "none" && !self.unowned {
             return;
         }
-        let request = request(self.resource.clone(), measure(&status, &self.folder));
+        let span = clock::boot().saturating_sub(self.since);
+        let request = request(self.resource.clone(), measure(&status, &self.folder), span);
         let body = request.encode_to_vec();
         let call = Call::Accept { signal: Signal::Metrics, events: false, body, volatile: false };
         // The next ones come soon; these are not worth a second try.
@@ -81,51 +84,81 @@ impl Vitals {
     }
 }
 
-/// One value and its unit (UCUM).
+/// One value and its unit (UCUM), by OpenTelemetry's semantic conventions where they have it; of the
+/// load by the name that its Collector gives it.
 struct Measurement {
     name: &'static str,
     unit: &'static str,
     value: f64,
-    /// It only ever grows while the agent runs.
-    grows: bool,
-    attribute: Option<(&'static str, String)>,
+    kind: Kind,
+    attributes: Vec<(&'static str, String)>,
 }
 
+/// The instrument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gauge,
+    /// Of several the sum is a value, too.
+    UpDownCounter,
+    /// It only ever grows while the agent runs.
+    Counter,
+}
+
+/// Ticks in a second of `/proc/self/stat`, of every kernel for programs (proc(5), `USER_HZ`).
+const TICKS: f64 = 100.0;
+
 fn measure(status: &Status, folder: &Path) -> Vec<Measurement> {
-    let one =
-        |name, unit, grows, value: f64| Measurement { name, unit, value, grows, attribute: None };
+    let gauge = |name, unit, value| Measurement::new(name, unit, Kind::Gauge, value);
+    let bytes = |name, value| Measurement::new(name, "By", Kind::UpDownCounter, value);
+    let counter = |name, unit, value| Measurement::new(name, unit, Kind::Counter, value);
     let read = |path: &str| fs::read_to_string(path).ok();
     let memory = read("/proc/meminfo");
     let memory = memory.as_deref().and_then(|text| kibibytes(text, "MemAvailable:"));
     let own = read("/proc/self/status");
     let own = own.as_deref().and_then(|text| kibibytes(text, "VmRSS:"));
     let load = read("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok());
-    let free = rustix::fs::statvfs(folder).ok();
-    let free = free.map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) as f64);
-    let cpu = Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
     let delivery = &status.delivery;
     let mut all: Vec<_> = [
-        memory.map(|bytes| one("system.memory.linux.available", "By", false, bytes)),
-        load.map(|load| one("system.cpu.load_average.1m", "1", false, load)),
-        free.map(|bytes| Measurement {
-            attribute: Some(("system.filesystem.state", "free".into())),
-            ..one("system.filesystem.usage", "By", false, bytes)
-        }),
-        Some(one("system.uptime", "s", false, clock::boot().as_secs_f64().round())),
-        own.map(|bytes| one("process.memory.usage", "By", false, bytes)),
-        Some(one("process.cpu.time", "s", true, cpu.as_secs_f64())),
-        Some(one("signpost.spool.records", "{record}", false, delivery.records as f64)),
-        Some(one("signpost.spool.dropped", "{record}", true, delivery.dropped as f64)),
-        Some(one("signpost.flash.written", "By", true, status.flash.written_today as f64)),
+        memory.map(|value| bytes("system.memory.linux.available", value)),
+        load.map(|load| gauge("system.cpu.load_average.1m", "{thread}", load)),
+        Some(gauge("system.uptime", "s", clock::boot().as_secs_f64())),
+        own.map(|value| bytes("process.memory.usage", value)),
+        Some(gauge("signpost.spool.records", "{record}", delivery.records as f64)),
+        Some(counter("signpost.spool.dropped", "{record}", delivery.dropped as f64)),
+        Some(counter("signpost.flash.written", "By", status.flash.written_today as f64)),
     ]
     .into_iter()
     .flatten()
     .collect();
-    all.extend(temperatures(Path::new("/sys/class/thermal")).map(|(zone, value)| Measurement {
-        attribute: Some(("hw.id", zone)),
-        ..one("hw.temperature", "Cel", false, value)
+    if let Ok(fs) = rustix::fs::statvfs(folder) {
+        let blocks = |blocks: u64| blocks.saturating_mul(fs.f_frsize) as f64;
+        // Their sum is the size.
+        for (state, value) in [
+            ("used", blocks(fs.f_blocks.saturating_sub(fs.f_bfree))),
+            ("free", blocks(fs.f_bavail)),
+            ("reserved", blocks(fs.f_bfree.saturating_sub(fs.f_bavail))),
+        ] {
+            let usage = bytes("system.filesystem.usage", value);
+            all.push(usage.with("system.filesystem.state", state.into()));
+        }
+    }
+    let stat = read("/proc/self/stat");
+    for (mode, seconds) in stat.as_deref().and_then(cpu_times).into_iter().flatten() {
+        all.push(counter("process.cpu.time", "s", seconds).with("cpu.mode", mode.into()));
+    }
+    all.extend(temperatures(Path::new("/sys/class/thermal")).map(|(zone, name, value)| {
+        gauge("hw.temperature", "Cel", value).with("hw.id", zone).with("hw.name", name)
     }));
     all
+}
+
+/// What the agent has used, by mode, in seconds: fields 14 and 15 of `/proc/self/stat`; the second
+/// is a name in brackets that may hold anything.
+fn cpu_times(stat: &str) -> Option<[(&'static str, f64); 2]> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut seconds = || fields.next()?.parse::<u64>().ok().map(|ticks| ticks as f64 / TICKS);
+    Some([("user", seconds()?), ("system", seconds()?)])
 }
 
 /// `VmRSS:     5120 kB` in bytes.
@@ -135,43 +168,60 @@ fn kibibytes(text: &str, key: &str) -> Option<f64> {
 }
 
 /// Zones with their names, in degrees Celsius.
-fn temperatures(folder: &Path) -> impl Iterator<Item = (String, f64)> {
+fn temperatures(folder: &Path) -> impl Iterator<Item = (String, String, f64)> {
     let folder = folder.to_owned();
     (0..MAX_ZONES).map_while(move |number| {
-        let zone = folder.join(format!("thermal_zone{number}"));
-        let milli: f64 = fs::read_to_string(zone.join("temp")).ok()?.trim().parse().ok()?;
-        let name = fs::read_to_string(zone.join("type")).unwrap_or_default();
-        Some((name.trim().to_owned(), milli / 1000.0))
+        let zone = format!("thermal_zone{number}");
+        let at = folder.join(&zone);
+        let milli: f64 = fs::read_to_string(at.join("temp")).ok()?.trim().parse().ok()?;
+        let name = fs::read_to_string(at.join("type")).unwrap_or_default();
+        Some((zone, name.trim().to_owned(), milli / 1000.0))
     })
 }
 
-/// Dated by the wall clock even where nobody has set it: that is put right on the way out.
-fn request(resource: Resource, all: Vec<Measurement>) -> ExportMetricsServiceRequest {
-    let now = u64::try_from(clock::wall().as_nanos()).unwrap_or_default();
-    let metrics = all.into_iter().map(|measurement| measurement.into_metric(now)).collect();
+/// Dated by the wall clock even where nobody has set it: that is put right on the way out. `span`:
+/// how long it has been counted.
+fn request(
+    resource: Resource,
+    all: Vec<Measurement>,
+    span: Duration,
+) -> ExportMetricsServiceRequest {
+    let now = clock::wall();
+    let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or_default();
+    let (from, to) = (nanos(now.saturating_sub(span)), nanos(now));
+    let metrics = all.into_iter().map(|measurement| measurement.into_metric(from, to)).collect();
     let scope_metrics = vec![ScopeMetrics { scope: Some(Scope::own()), metrics }];
     let metrics = ResourceMetrics { resource: Some(resource), scope_metrics };
     ExportMetricsServiceRequest { resource_metrics: vec![metrics] }
 }
 
 impl Measurement {
-    fn into_metric(self, time_unix_nano: u64) -> Metric {
-        let attribute =
-            self.attribute.map(|(key, value)| KeyValue::of(key, AnyValue::text(&value)));
+    const fn new(name: &'static str, unit: &'static str, kind: Kind, value: f64) -> Self {
+        Self { name, unit, value, kind, attributes: Vec::new() }
+    }
+
+    fn with(mut self, key: &'static str, value: String) -> Self {
+        self.attributes.push((key, value));
+        self
+    }
+
+    fn into_metric(self, from: u64, to: u64) -> Metric {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(key, value)| KeyValue::of(key, AnyValue::text(value)));
         let point = NumberDataPoint {
-            time_unix_nano,
+            // What exists without the agent was not at zero when that began.
+            start_time_unix_nano: if self.kind == Kind::Counter { from } else { 0 },
+            time_unix_nano: to,
             as_double: Some(self.value),
-            attributes: attribute.into_iter().collect(),
+            attributes: attributes.collect(),
         };
         let (name, unit) = (self.name.into(), self.unit.into());
-        match self.grows {
-            false => {
-                let gauge = Some(Gauge { data_points: vec![point] });
-                Metric { name, unit, gauge, sum: None }
-            }
-            true => {
-                let sum =
-                    Sum { data_points: vec![point], temporality: CUMULATIVE, is_monotonic: true };
+        let data_points = vec![point];
+        match self.kind {
+            Kind::Gauge => Metric { name, unit, gauge: Some(Gauge { data_points }), sum: None },
+            Kind::UpDownCounter | Kind::Counter => {
+                let is_monotonic = self.kind == Kind::Counter;
+                let sum = Sum { data_points, temporality: CUMULATIVE, is_monotonic };
                 Metric { name, unit, gauge: None, sum: Some(sum) }
             }
         }
@@ -234,6 +284,8 @@ struct Sum {
 
 #[derive(Clone, PartialEq, Message)]
 struct NumberDataPoint {
+    #[prost(fixed64, tag = "2")]
+    start_time_unix_nano: u64,
     #[prost(fixed64, tag = "3")]
     time_unix_nano: u64,
     #[prost(double, optional, tag = "4")]
@@ -284,18 +336,47 @@ mod tests {
         }
     }
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+
     #[test]
     fn this_machine_has_vitals_and_they_are_an_export_request() {
         let all = measure(&status(), Path::new("/tmp"));
         let value = |name| all.iter().find(|one| one.name == name).map(|one| one.value);
         assert!(value("process.memory.usage").unwrap() > 100_000.0);
         assert!(value("system.uptime").unwrap() > 0.0);
-        assert!(value("system.filesystem.usage").is_some());
+        assert!(value("process.cpu.time").is_some());
         assert_eq!(value("signpost.spool.records"), Some(3.0));
+        let states = all.iter().filter(|one| one.name == "system.filesystem.usage");
+        let fs = rustix::fs::statvfs("/tmp").unwrap();
+        let size = (fs.f_blocks * fs.f_frsize) as f64;
+        assert_eq!(states.map(|one| one.value).sum::<f64>(), size);
         let count = all.len() as u64;
         let resource = Resource { attributes: vec![] };
-        let bytes = request(resource, all).encode_to_vec();
+        let bytes = request(resource, all, HOUR).encode_to_vec();
         assert_eq!(count_records(&bytes), Ok(count));
+    }
+
+    #[test]
+    fn counters_have_a_start() {
+        let all = measure(&status(), Path::new("/tmp"));
+        let request = request(Resource { attributes: vec![] }, all, HOUR);
+        let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+        let point = |name| {
+            let metric = metrics.iter().find(|metric| metric.name == name).unwrap();
+            metric.sum.as_ref().unwrap().data_points[0].clone()
+        };
+        let counter = point("signpost.flash.written");
+        let span = counter.time_unix_nano - counter.start_time_unix_nano;
+        assert_eq!(u128::from(span), HOUR.as_nanos());
+        assert_eq!(point("process.memory.usage").start_time_unix_nano, 0);
+    }
+
+    #[test]
+    fn the_agents_time_is_read_behind_any_name() {
+        let stat = "7 (a ) b (c) S 1 7 7 0 -1 4194560 900 0 0 0 250 31 0 0 20 0 1 0 100";
+        assert_eq!(cpu_times(stat), Some([("user", 2.5), ("system", 0.31)]));
+        assert_eq!(cpu_times("7 (cut"), None);
+        assert_eq!(cpu_times("7 (cut) S 1 2"), None);
     }
 
     #[test]
@@ -308,6 +389,6 @@ mod tests {
             files::replace(&zone.join("type"), kind.as_bytes(), false).unwrap();
         }
         let zones: Vec<_> = temperatures(folder.path()).collect();
-        assert_eq!(zones, [("cpu-thermal".to_owned(), 47.2)]);
+        assert_eq!(zones, [("thermal_zone0".to_owned(), "cpu-thermal".to_owned(), 47.2)]);
     }
 }
