@@ -1,5 +1,6 @@
 //! What people do at the device itself, by its button or its plug, in the simulated world.
 
+use signpost::config::{Commit, Span};
 use signpost_core::{fault::Fault, session::Event};
 use signpost_hal::panel::Press;
 use signpost_hal::screen::{Screen, Start};
@@ -227,5 +228,28 @@ fn with_a_button_power_cycles_mean_nothing() {
         power_cycle(&mut world, 3 * SECOND);
     }
     assert_eq!(grant(&mut world), "held");
+    whole(world);
+}
+
+#[test]
+fn invariant_8_what_waited_for_its_commit_at_a_sign_out_goes_with_the_key() {
+    let commit = Commit::Within(Span::seconds(10));
+    let mut world = online(Setup { commit, programs: false, ..Setup::new(111) });
+    world.behave(nobody());
+    world.begin(Happening::Backend(Mood::Busy(503, 600, false)));
+    world.run_for(MINUTE);
+    let before = status(&mut world).delivery.records;
+    for _ in 0..3 {
+        world.send_record();
+    }
+    world.run_for(SECOND);
+    assert_eq!(status(&mut world).delivery.records, before, "they wait for others");
+    world.press(Press::SignOut);
+    world.run_for(SECOND);
+    let counted = status(&mut world).delivery.records;
+    // Later they would lie there under a key that was made for them anew.
+    world.run_for(30 * SECOND);
+    assert_eq!(status(&mut world).delivery.records, counted);
+    world.behave(Manners::attentive());
     whole(world);
 }

@@ -6,6 +6,7 @@ use super::{
     Setup, WANTS_CLAIMS, WANTS_MORE, World, network::Kind,
 };
 use fastrand::Rng;
+use signpost::config::{Commit, Span};
 use signpost_core::{owner::OwnerRule, session::State};
 use std::{ops::Range, time::Duration};
 
@@ -230,6 +231,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         proof_every: 32,
         has_button: true,
         purges_other_accounts: rng.u8(0..4) == 0,
+        commit: if seed % 4 == 3 { Commit::Within(Span::seconds(5)) } else { Commit::Each },
         sabotage,
     }
 }

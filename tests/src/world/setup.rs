@@ -46,6 +46,8 @@ pub struct Setup {
     pub proof_every: u32,
     /// Whether the board has a button; else five power cycles sign out.
     pub has_button: bool,
+    /// How long an acknowledgement may wait for others.
+    pub commit: Commit,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -69,6 +71,7 @@ impl Setup {
             first_record: None,
             proof_every: 1,
             has_button: true,
+            commit: Commit::Each,
             sabotage: None,
         }
     }
@@ -110,6 +113,6 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
         purges_other_accounts: setup.purges_other_accounts,
         config_hash: "of the world".into(),
         endurance: None,
-        commit: Commit::Each,
+        commit: setup.commit,
     }
 }
