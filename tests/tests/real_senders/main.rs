@@ -4,7 +4,6 @@
 //! `tests/run senders` installs what these tests need, and runs them.
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "all of it is a test, among real programs and in real time"
 )]

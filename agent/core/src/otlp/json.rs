@@ -274,10 +274,11 @@ impl<'de> DeserializeSeed<'de> for Content<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        match self.field.kind {
-            // As bytes: a string that is no Unicode is an error otherwise.
-            Kind::Text if !self.is_list() => input.deserialize_option(self),
-            _ => input.deserialize_any(self),
+        // As bytes: a string that is no Unicode is an error otherwise.
+        if matches!(self.field.kind, Kind::Text) && !self.is_list() {
+            input.deserialize_option(self)
+        } else {
+            input.deserialize_any(self)
         }
     }
 }
@@ -314,9 +315,10 @@ impl<'de> Visitor<'de> for Content<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        match self.field.kind {
-            Kind::Bool => self.varint(Some(value.into())),
-            _ => Err(self.wrong()),
+        if matches!(self.field.kind, Kind::Bool) {
+            self.varint(Some(value.into()))
+        } else {
+            Err(self.wrong())
         }
     }
 
@@ -356,7 +358,18 @@ impl<'de> Visitor<'de> for Content<'_> {
                     None => Err(self.wrong()),
                 }
             }
-            _ => match Number::parse(text) {
+            Kind::Text
+            | Kind::Bool
+            | Kind::Double
+            | Kind::Uint32
+            | Kind::Sint32
+            | Kind::Fixed32
+            | Kind::Uint64
+            | Kind::Int64
+            | Kind::Fixed64
+            | Kind::Sfixed64
+            | Kind::Message(_)
+            | Kind::Misplaced => match Number::parse(text) {
                 Some(value) => self.number(value),
                 None => Err(self.wrong()),
             },
@@ -392,10 +405,11 @@ impl<'de> Visitor<'de> for Content<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let message = match self.field.kind {
-            Kind::Message(message) if !self.is_list() => message,
-            _ => return Err(self.wrong()),
-        };
+        let is_list = self.is_list();
+        let Kind::Message(message) = self.field.kind else { return Err(self.wrong()) };
+        if is_list {
+            return Err(self.wrong());
+        }
         let Self { field, listed, output, trouble } = self;
         let nested = output.open(field.number).map_err(|Full| {
             trouble.full = true;

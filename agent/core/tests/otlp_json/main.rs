@@ -1,6 +1,10 @@
 //! OTLP in JSON, held against opentelemetry-proto: what its types say in JSON is the same message
 //! in protobuf, however a sender spells it.
-#![expect(clippy::unwrap_used, reason = "what is not as expected here is a failed test")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what is not as expected here is a failed test"
+)]
 
 mod events;
 mod random;
@@ -94,10 +98,9 @@ fn point(field: &str) -> Option<number_data_point::Value> {
         r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[
             {{"gauge":{{"dataPoints":[{{{field}}}]}}}}]}}]}}]}}"#
     );
-    match metrics(&json).resource_metrics[0].scope_metrics[0].metrics[0].data.clone().unwrap() {
-        Data::Gauge(gauge) => gauge.data_points[0].value,
-        _ => None,
-    }
+    let metric = metrics(&json).resource_metrics[0].scope_metrics[0].metrics[0].clone();
+    let Some(Data::Gauge(gauge)) = metric.data else { panic!("{metric:?}") };
+    gauge.data_points[0].value
 }
 
 #[test]

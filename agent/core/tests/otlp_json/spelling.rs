@@ -71,7 +71,9 @@ fn write(json: &Value, long: bool, rng: &mut Rng, out: &mut String) {
         Value::Number(number) if rng.u8(..4) == 0 => {
             out.push_str(&format!("\"{number}\""));
         }
-        other => out.push_str(&other.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            out.push_str(&json.to_string());
+        }
     }
 }
 

@@ -20,7 +20,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn protobuf_and_gzip_are_read_and_answered_in_kind() {
+async fn protobuf_gzip_and_zstd_are_read_and_answered_in_kind() {
     let sandbox = Sandbox::start(quick()).await.unwrap();
     let device = Device::at(&sandbox);
     let access = device.sign_in(&sandbox, "anna").await.text("access_token");
@@ -35,6 +35,9 @@ async fn protobuf_and_gzip_are_read_and_answered_in_kind() {
     assert_eq!(answer.partial_success, None);
     let packed = send(gzip(&request.encode_to_vec())).header("content-encoding", "gzip");
     assert_eq!(packed.send().await.unwrap().status(), 200);
+    let packed = zstd::stream::encode_all(&request.encode_to_vec()[..], 1).unwrap();
+    let packed = send(packed).header("content-encoding", "zstd");
+    assert_eq!(packed.send().await.unwrap().status(), 200);
 
     let received = sandbox.received();
     for one in &received {
@@ -45,7 +48,7 @@ async fn protobuf_and_gzip_are_read_and_answered_in_kind() {
         assert_eq!(texts, ["one", "two"]);
     }
     assert_eq!((received[0].sequence, received[1].sequence), (1, 2));
-    assert_eq!(sandbox.totals().logs, 4);
+    assert_eq!(sandbox.totals().logs, 6);
 }
 
 #[tokio::test]
@@ -169,6 +172,9 @@ async fn what_is_not_otlp_is_refused_and_not_stored() {
     assert_eq!(send("application/json", "identity", b"{".to_vec()).await, 400);
     assert_eq!(send(protobuf, "gzip", b"no gzip".to_vec()).await, 400);
     assert_eq!(send(protobuf, "gzip", gzip(&vec![0; 17 << 20])).await, 413);
+    assert_eq!(send(protobuf, "zstd", b"no zstd".to_vec()).await, 400);
+    let bomb = zstd::stream::encode_all(&vec![0; 17 << 20][..], 1).unwrap();
+    assert_eq!(send(protobuf, "zstd", bomb).await, 413);
     assert_eq!(send(protobuf, "identity", vec![0; 17 << 20]).await, 413);
     assert!(sandbox.received().is_empty());
 }
