@@ -129,9 +129,8 @@ async fn events_that_are_none_are_refused_whole() {
 
 #[tokio::test]
 async fn who_would_rather_not_wait_gets_no_promise() {
-    let stage = Stage::set(|call| match call {
-        Call::Accept { volatile: true, .. } => Some(Answer::Done),
-        _ => None,
+    let stage = Stage::set(|call| {
+        matches!(call, Call::Accept { volatile: true, .. }).then_some(Answer::Done)
     });
     for prefer in ["respond-async", "wait=10, Respond-Async", "respond-async; x=y"] {
         let headers = format!("{PROTOBUF}prefer: {prefer}\r\n");
@@ -146,9 +145,8 @@ async fn who_would_rather_not_wait_gets_no_promise() {
     let stage = Stage::set(|_| Some(Answer::TryLater(std::time::Duration::from_secs(5))));
     let reply = stage.post("/v1/logs", &headers.replace("json", "x-protobuf"), &export(5)).await;
     assert_eq!((reply.status, reply.header("preference-applied")), (503, None));
-    let stage = Stage::set(|call| match call {
-        Call::Accept { volatile: false, .. } => Some(Answer::Done),
-        _ => None,
+    let stage = Stage::set(|call| {
+        matches!(call, Call::Accept { volatile: false, .. }).then_some(Answer::Done)
     });
     let headers = format!("{PROTOBUF}prefer: wait=5, return=minimal\r\n");
     assert_eq!(stage.post("/v1/logs", &headers, &export(5)).await.status, 200);
