@@ -8,7 +8,7 @@ fn at(millis: u64) -> Boot {
 }
 
 fn handed(number: u64, millis: u64, bytes: usize) -> Handed {
-    let arrival = Arrival { boot_id: [0; 16], boot: at(millis), wall: None };
+    let arrival = Arrival { boot_id: [0; 16], boot: at(millis), wall: None, unset: None };
     let envelope = Envelope::new(Signal::Logs, arrival, vec![0; bytes]);
     Handed { caller: CallerId(number), events: false, volatile: false, envelope }
 }
