@@ -196,6 +196,8 @@ impl<'de> Visitor<'de> for Event<'_> {
 enum Part {
     Time,
     Severity,
+    /// The severity, as syslog and the journal number it.
+    Priority,
     Body,
     Event,
     Trace,
@@ -204,15 +206,32 @@ enum Part {
 
 impl Part {
     fn of(key: &str) -> Option<Self> {
-        Some(match key {
-            "time" | "timestamp" | "ts" | "@timestamp" => Self::Time,
-            "severity" | "level" => Self::Severity,
-            "message" | "msg" | "body" => Self::Body,
-            "event" | "name" => Self::Event,
-            "trace_id" | "traceId" => Self::Trace,
-            "span_id" | "spanId" => Self::Span,
-            _ => return None,
-        })
+        const KEYS: [(&str, Part); 17] = [
+            ("time", Part::Time),
+            ("timestamp", Part::Time),
+            ("ts", Part::Time),
+            ("@timestamp", Part::Time),
+            ("__realtime_timestamp", Part::Time),
+            ("severity", Part::Severity),
+            ("level", Part::Severity),
+            ("priority", Part::Priority),
+            ("message", Part::Body),
+            ("msg", Part::Body),
+            ("body", Part::Body),
+            ("event", Part::Event),
+            ("name", Part::Event),
+            ("trace_id", Part::Trace),
+            ("traceid", Part::Trace),
+            ("span_id", Part::Span),
+            ("spanid", Part::Span),
+        ];
+        KEYS.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, part)| *part)
+    }
+
+    /// Both severities are one.
+    const fn bit(self) -> u8 {
+        let part = if matches!(self, Self::Priority) { Self::Severity } else { self };
+        1 << part as u8
     }
 }
 
@@ -222,11 +241,11 @@ struct Taken(u8);
 
 impl Taken {
     const fn has(&self, part: Part) -> bool {
-        self.0 & 1 << part as u8 != 0
+        self.0 & part.bit() != 0
     }
 
     fn add(&mut self, part: Option<Part>) {
-        self.0 |= part.map_or(0, |part| 1 << part as u8);
+        self.0 |= part.map_or(0, Part::bit);
     }
 }
 
@@ -341,6 +360,11 @@ impl<'de> Visitor<'de> for Value<'_> {
         if self.is(Part::Severity) && (1..=24).contains(&value) {
             return self.part(|output| output.varint_field(field::SEVERITY_NUMBER, value));
         }
+        if self.is(Part::Priority)
+            && let Some((_, number)) = priority(value)
+        {
+            return self.part(|output| output.varint_field(field::SEVERITY_NUMBER, number));
+        }
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
             // No integer of OTLP is as long: a double is close, and the digits are exact.
@@ -381,6 +405,14 @@ impl<'de> Visitor<'de> for Value<'_> {
                     }
                     output.bytes_field(field::SEVERITY_TEXT, text.as_bytes())
                 });
+            }
+            Some(Part::Priority) => {
+                if let Some((word, number)) = text.parse().ok().and_then(priority) {
+                    return self.part(|output| {
+                        output.varint_field(field::SEVERITY_NUMBER, number)?;
+                        output.bytes_field(field::SEVERITY_TEXT, word.as_bytes())
+                    });
+                }
             }
             Some(Part::Event) => {
                 return self.part(|output| output.bytes_field(field::EVENT_NAME, text.as_bytes()));
@@ -441,6 +473,21 @@ fn nanos_of(number: u64) -> Option<u64> {
         _ => 1,
     };
     number.checked_mul(factor)
+}
+
+/// Word and OTLP's number for one of syslog's severities (RFC 5424, section 6.2.1).
+fn priority(number: u64) -> Option<(&'static str, u64)> {
+    const WORDS: [(&str, u64); 8] = [
+        ("emerg", 21),
+        ("alert", 19),
+        ("crit", 18),
+        ("err", 17),
+        ("warning", 13),
+        ("notice", 10),
+        ("info", 9),
+        ("debug", 5),
+    ];
+    WORDS.get(usize::try_from(number).ok()?).copied()
 }
 
 /// OTLP's number for a logger's or syslog's word (OpenTelemetry, "Appendix B: SeverityNumber

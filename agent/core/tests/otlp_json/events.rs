@@ -122,3 +122,18 @@ fn lines_of_text_are_bodies_and_a_service_is_named() {
     assert_eq!(bodies, ["\"first\"", "\" second \u{fffd}\""]);
     assert!(logs.scope_logs[0].log_records.iter().all(|it| it.observed_time_unix_nano == NOW));
 }
+
+#[test]
+fn entries_of_the_journal_are_read_as_it_prints_them() {
+    let record = &records(
+        r#"{"MESSAGE":"Started pump.","PRIORITY":"4","__REALTIME_TIMESTAMP":"1773529200250000",
+            "_SYSTEMD_UNIT":"pump.service","level":"x"}"#,
+    )[0];
+    assert_eq!(shown(record.body.as_ref().unwrap()), "\"Started pump.\"");
+    assert_eq!((record.severity_number, record.severity_text.as_str()), (13, "warning"));
+    assert_eq!(record.time_unix_nano, 1_773_529_200_250_000_000);
+    assert_eq!(attributes(record), "_SYSTEMD_UNIT=\"pump.service\" level=\"x\"");
+    let record = &records(r#"{"priority":"high","Level":"Error"}"#)[0];
+    assert_eq!((record.severity_number, attributes(record).as_str()), (17, "priority=\"high\""));
+    assert_eq!(records(r#"{"priority":3}"#)[0].severity_number, 17);
+}
