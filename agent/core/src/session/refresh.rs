@@ -436,8 +436,10 @@ impl Session {
 
     fn refresh_troubled(&mut self, key: TokenKey, trouble: &Trouble) {
         self.issuer_trouble(trouble);
-        // A reply that is no answer may have lost one, too: whatever it was, it was not NotSent.
-        self.refresh.lost |= matches!(trouble, Trouble::Lost(_));
+        // A success that makes no sense may be one that was cut short: not every answer says how
+        // long it is.
+        self.refresh.lost |=
+            matches!(trouble, Trouble::Lost(_) | Trouble::Garbage { status: 200..=299 });
         self.refresh_later(key, trouble.retry_after().unwrap_or_default());
     }
 
