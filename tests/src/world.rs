@@ -22,6 +22,7 @@ mod proofs;
 mod sabotage;
 mod seam;
 mod setup;
+mod wire;
 
 pub use backend::{BACKEND, Backend, Mood, Temper, WANTS_CLAIMS, WANTS_MORE};
 pub use chip::Medium;
@@ -34,6 +35,7 @@ pub use network::{Fate, Kind, Network};
 pub use people::Manners;
 pub use sabotage::Sabotage;
 pub use setup::Setup;
+pub use wire::{Cut, Length};
 
 use agenda::Agenda;
 use device::Device;
@@ -46,7 +48,7 @@ use signpost::{
     ports::{Call, CallerId, Entry},
     status::Status,
 };
-use signpost_core::{owner::OwnerRule, session::Event as SessionEvent};
+use signpost_core::{owner::OwnerRule, profile::UsedToken, session::Event as SessionEvent};
 use signpost_hal::screen::Screen;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -141,7 +143,8 @@ impl World {
         let any = rng.u32(0..1_000);
         let first = setup.first_record.unwrap_or(any);
         let rule = setup.owner.clone();
-        let judge = Judge::new(rule, first, setup.unowned_with_first, &setup.policy);
+        let mut judge = Judge::new(rule, first, setup.unowned_with_first, &setup.policy);
+        judge.tries_previous = setup.profile.used == UsedToken::WorksOn;
         if setup.sabotage == Some(Sabotage::AdmitAnyone) {
             config.session.owner = OwnerRule::Any;
         }

@@ -126,9 +126,7 @@ fn a_lost_answer_to_a_refresh_costs_at_most_a_sign_in_with_its_reason() {
             if lost && rotation == Rotation::ReuseEndsAll {
                 let asks = matches!(world.screen(), Some(Screen::SignInAgain { .. }));
                 assert!(asks, "{rotation:?} {fate:?}: {:?}", world.screen());
-                let lost = matches!(fate, Fate::LostAfter(_));
-                let reason = if lost { Fault::SignInAgainAfterLoss } else { Fault::SignInAgain };
-                assert!(has_fault(&mut world, reason), "{fate:?}");
+                assert!(has_fault(&mut world, Fault::SignInAgainAfterLoss), "{fate:?}");
             } else {
                 assert!(is_online(&world), "{rotation:?} {fate:?}: {:?}", world.screen());
                 assert_eq!(world.count(&Event::SignedIn { replaced: false }), 1);

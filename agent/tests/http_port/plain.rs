@@ -14,7 +14,10 @@ use std::{
     io::{Read, Write},
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 #[tokio::test]
 async fn a_form_goes_out_with_its_headers_and_the_reply_comes_back() {
@@ -152,6 +155,42 @@ async fn an_answer_that_is_cut_short_is_lost() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"acc",
     ] {
         assert_eq!(answered_with(cut).await, Outcome::Lost(Cause::Broken), "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_that_ends_after_any_byte_is_lost_unless_nothing_is_missing() {
+    let http = http();
+    let answered_with = async |bytes: &str| {
+        let server = Server::answering(bytes).await;
+        http.exchange(form(&server.url())).await
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let body = "{\"access_token\":\"at-secret\"}";
+    let framed = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    for cut in 0..framed.len() {
+        assert_eq!(answered_with(&framed[..cut]).await, Outcome::Lost(Cause::Broken), "{cut}");
+    }
+    assert_eq!(reply(answered_with(&framed).await).body, body.as_bytes());
+    // Who does not say how long it is has said all when the connection ends.
+    let head = format!("{head}\r\n");
+    let unframed = format!("{head}{body}");
+    for cut in 0..=unframed.len() {
+        let outcome = answered_with(&unframed[..cut]).await;
+        match cut.checked_sub(head.len()) {
+            None => assert_eq!(outcome, Outcome::Lost(Cause::Broken), "{cut}"),
+            Some(rest) => assert_eq!(reply(outcome).body, body.as_bytes()[..rest], "{cut}"),
+        }
+    }
+    let mut whole = Server::answering(OK).await;
+    reply(http.exchange(form(&whole.url())).await);
+    for cut in 1..=whole.heard().await.len() {
+        let reset = Server::doing(move |mut stream, _| async move {
+            stream.read_exact(&mut vec![0; cut]).await.unwrap();
+            stream.set_zero_linger().unwrap();
+        });
+        let outcome = http.exchange(form(&reset.await.url())).await;
+        assert_eq!(outcome, Outcome::Lost(Cause::Broken), "{cut} bytes of the request");
     }
 }
 

@@ -79,6 +79,8 @@ impl Verdicts {
 pub(super) struct Judge {
     pub(super) verdicts: Verdicts,
     pub(super) ledger: Ledger,
+    /// The device is to believe that used tokens work on, and may try the one before the newest.
+    pub(super) tries_previous: bool,
     rule: OwnerRule,
     /// The record that flash was last said to hold, and those that were on their way after it.
     durable: SessionRecord,
@@ -116,6 +118,7 @@ struct Poll {
 impl Judge {
     pub(super) fn new(rule: OwnerRule, first: u32, unowned_with_first: bool, p: &Policy) -> Self {
         Self {
+            tries_previous: false,
             verdicts: Verdicts::default(),
             ledger: Ledger::new(first, unowned_with_first, p.id_token),
             rule,
@@ -375,7 +378,8 @@ impl Judge {
             self.verdicts.broken(3, "a refresh with a token that no issuer gave".into());
             return;
         };
-        if self.newest_durable.get(&family).is_some_and(|newest| rank < *newest) {
+        let oldest = rank + u32::from(self.tries_previous);
+        if self.newest_durable.get(&family).is_some_and(|newest| oldest < *newest) {
             let what = format!("a refresh with token {rank}, and a newer one is durable");
             self.verdicts.broken(3, what);
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use fastrand::Rng;
 use signpost::config::{Commit, Span};
-use signpost_core::{owner::OwnerRule, session::State};
+use signpost_core::{owner::OwnerRule, profile::GENERIC, session::State};
 use std::{ops::Range, time::Duration};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -218,6 +218,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
     let calm = climate == Climate::Calm;
     Setup {
         seed,
+        profile: &GENERIC,
         policy: if calm { Policy::default() } else { usual },
         owner: if rng.u8(0..4) > 0 { OwnerRule::First } else { OwnerRule::Any },
         telemetry_resource: None,

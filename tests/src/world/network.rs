@@ -4,10 +4,14 @@
 use super::{
     backend::{BACKEND, busy},
     issuer::{self, ISSUER},
+    wire::{self, Cut, Length},
 };
 use fastrand::Rng;
 use signpost_core::http::{Cause, EXCHANGE_TIMEOUT, Outcome, Peer, Reply, Request};
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +74,8 @@ pub enum Fate {
     Instead(Reply),
     /// The server acts; something else than its answer arrives.
     Garbled(Reply),
+    /// The connection ends somewhere; the server acts if it got the whole request.
+    Cut(Cut),
 }
 
 /// One exchange as it will go.
@@ -97,7 +103,10 @@ pub struct Network {
     pub backend_unwell: u32,
     /// What becomes of every exchange of a kind, until it is taken away.
     pub plague: Option<(Kind, Fate)>,
+    /// How long the last exchange was that was [`Fate::Cut`].
+    pub cut: Length,
     script: VecDeque<(Kind, Fate)>,
+    asked: BTreeMap<Kind, u64>,
     rng: Rng,
 }
 
@@ -111,7 +120,9 @@ impl Network {
             issuer_unwell: 0,
             backend_unwell: 0,
             plague: None,
+            cut: Length { request: 0, answer: 0 },
             script,
+            asked: BTreeMap::new(),
             rng,
         }
     }
@@ -127,26 +138,53 @@ impl Network {
         self.script.is_empty()
     }
 
-    /// All is well from now on, scripts included.
-    pub(super) fn heal(&mut self) {
-        *self = Self::new(self.rng.clone());
+    /// How many requests of this kind there were.
+    #[must_use]
+    pub fn asked(&self, kind: Kind) -> u64 {
+        self.asked.get(&kind).copied().unwrap_or_default()
     }
 
-    /// How an exchange that begins at `at` will go.
-    pub(super) fn passage(&mut self, kind: Kind, at: Duration) -> Passage {
+    /// All is well from now on, scripts included.
+    pub(super) fn heal(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        *self = Self { asked, ..Self::new(self.rng.clone()) };
+    }
+
+    /// How the exchange of `request` that begins at `at` will go.
+    pub(super) fn passage(&mut self, kind: Kind, request: &Request, at: Duration) -> Passage {
+        *self.asked.entry(kind).or_default() += 1;
         let scripted = self.script.iter().position(|(k, _)| *k == kind);
         let scripted = scripted.and_then(|index| self.script.remove(index)).map(|(_, fate)| fate);
         let plague = self.plague.as_ref().filter(|(k, _)| *k == kind).map(|(_, fate)| fate.clone());
         let fate = scripted.or(plague).unwrap_or_else(|| self.fate(kind, at));
+        let fate = self.cut(fate, request);
         let quick = |rng: &mut Rng| Duration::from_millis(rng.u64(5..400));
         let (up, mut down) = (quick(&mut self.rng), quick(&mut self.rng));
         if let Fate::NotSent(Cause::Timeout)
         | Fate::LostBefore(Cause::Timeout)
-        | Fate::LostAfter(Cause::Timeout) = fate
+        | Fate::LostAfter(Cause::Timeout)
+        | Fate::Cut(Cut { cause: Cause::Timeout, .. }) = fate
         {
             down = EXCHANGE_TIMEOUT.saturating_sub(up);
         }
         Passage { fate, up, down }
+    }
+
+    /// A cut in the request is a request that does not arrive; any other is one in the answer.
+    fn cut(&mut self, fate: Fate, request: &Request) -> Fate {
+        let Fate::Cut(cut) = fate else { return fate };
+        self.cut = Length { request: wire::request_length(request), answer: 0 };
+        match cut.after.checked_sub(self.cut.request) {
+            None => Fate::LostBefore(cut.cause),
+            Some(after) => Fate::Cut(Cut { after, ..cut }),
+        }
+    }
+
+    /// An answer leaves its server.
+    pub(super) fn answered(&mut self, fate: &Fate, reply: &Reply) {
+        if let Fate::Cut(cut) = fate {
+            self.cut.answer = wire::answer_length(reply, cut.framed);
+        }
     }
 
     fn fate(&mut self, kind: Kind, at: Duration) -> Fate {
@@ -227,14 +265,15 @@ impl Fate {
             (Self::LostBefore(cause) | Self::LostAfter(cause), _) => Outcome::Lost(cause),
             (Self::Instead(reply) | Self::Garbled(reply), _) => Outcome::Reply(reply),
             (Self::Answered, Some(reply)) => Outcome::Reply(reply),
-            (Self::Answered, None) => Outcome::Lost(Cause::Broken),
+            (Self::Cut(cut), Some(reply)) => cut.outcome(reply),
+            (Self::Answered | Self::Cut(_), None) => Outcome::Lost(Cause::Broken),
         }
     }
 
     /// Whether the server gets the request.
     pub(super) const fn arrives(&self) -> bool {
         match self {
-            Self::Answered | Self::LostAfter(_) | Self::Garbled(_) => true,
+            Self::Answered | Self::LostAfter(_) | Self::Garbled(_) | Self::Cut(_) => true,
             Self::NotSent(_) | Self::LostBefore(_) | Self::Instead(_) => false,
         }
     }

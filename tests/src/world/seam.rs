@@ -187,7 +187,7 @@ impl World {
         if let Some(token) = bearer(&request) {
             self.prove(token);
         }
-        let passage = self.network.passage(kind, self.now);
+        let passage = self.network.passage(kind, &request, self.now);
         self.note(|| format!("send {kind:?}: {:?}", passage.fate));
         let (up, down) = (passage.up, passage.down);
         self.exchanged += 1;
@@ -227,6 +227,9 @@ impl World {
             exchange.reply = Some(arrived.reply);
         } else {
             exchange.reply = Some(self.issuer.answer(&exchange.request, self.now));
+        }
+        if let Some(reply) = &exchange.reply {
+            self.network.answered(&exchange.passage.fate, reply);
         }
         if exchange.run == self.device.run {
             self.strike_if(Moment::Answering(kind), exchange_half(number, &self.exchanges));

@@ -9,7 +9,7 @@ use signpost_core::{
     delivery::DeliveryConfig,
     issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
     owner::OwnerRule,
-    profile::GENERIC,
+    profile::{GENERIC, Profile},
     session::{SessionConfig, TokenKey},
 };
 use signpost_hal::screen::{Start, Support};
@@ -21,6 +21,8 @@ pub struct Setup {
     pub seed: u64,
     /// The issuer.
     pub policy: Policy,
+    /// What the device believes of it.
+    pub profile: &'static Profile,
     /// Who may own the device.
     pub owner: OwnerRule,
     /// Telemetry has a token of its own, for this resource.
@@ -59,6 +61,7 @@ impl Setup {
         Self {
             seed,
             policy: Policy::default(),
+            profile: &GENERIC,
             owner: OwnerRule::First,
             telemetry_resource: None,
             unowned_with_first: true,
@@ -79,7 +82,7 @@ impl Setup {
 
 pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
     let issuer = IssuerConfig {
-        profile: &GENERIC,
+        profile: setup.profile,
         code_lifetime: None,
         url: Some(ISSUER.into()),
         explicit: ExplicitEndpoints::default(),
