@@ -571,7 +571,9 @@ impl World {
             Happening::Reset if begins => self.reset(),
             Happening::Visit(person) if begins => self.visit(person),
             Happening::SessionsEnded(person) if begins => self.issuer.end_sessions(person),
+            Happening::KeysRotated if begins => self.issuer.rotate_keys(),
             Happening::Strike(..)
+            | Happening::KeysRotated
             | Happening::SignOut
             | Happening::Reset
             | Happening::Visit(_)

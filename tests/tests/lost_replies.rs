@@ -5,6 +5,8 @@
 //!
 //! `cargo test -p signpost-tests --test lost_replies -- --nocapture` prints how many there were.
 
+#![expect(clippy::print_stdout, clippy::panic, reason = "a test that says what it tried")]
+
 use signpost_core::{
     fault::Fault,
     http::Cause,
@@ -145,7 +147,7 @@ impl Place {
     ) -> bool {
         let (acted, whole) = (after >= length.request, after >= length.request + length.answer);
         assert_eq!(length.answer > 0, acted, "{name}, {after}: {length:?}");
-        let status = world.status().unwrap();
+        let Some(status) = world.status() else { panic!("{name}, {after}: no agent runs") };
         let where_it_is = format!("{name}, {after} of {length:?}: {:?}", world.screen());
         if acted && !whole && self.rotation == Rotation::ReuseEndsAll {
             assert!(matches!(world.screen(), Some(Screen::SignInAgain { .. })), "{where_it_is}");

@@ -372,14 +372,19 @@ impl Judge {
     }
 
     fn judge_refresh(&mut self, request: &Request, issuer: &Issuer) {
-        let token = field(request, "refresh_token");
-        let rank = token.and_then(|token| issuer.refresh_token(&token));
+        let token = field(request, "refresh_token").unwrap_or_default();
+        let rank = issuer.refresh_token(&token);
         let Some((family, rank)) = rank else {
             self.verdicts.broken(3, "a refresh with a token that no issuer gave".into());
             return;
         };
-        let oldest = rank + u32::from(self.tries_previous);
-        if self.newest_durable.get(&family).is_some_and(|newest| oldest < *newest) {
+        let grant = self.durable.grant.as_ref().filter(|_| self.tries_previous);
+        let is_kept = grant.is_some_and(|grant| {
+            let (Credential::Refresh(current) | Credential::Lasting(current)) = &grant.credential;
+            let mut kept = grant.previous.iter().chain([current]);
+            kept.any(|kept| kept.expose() == token)
+        });
+        if !is_kept && self.newest_durable.get(&family).is_some_and(|newest| rank < *newest) {
             let what = format!("a refresh with token {rank}, and a newer one is durable");
             self.verdicts.broken(3, what);
         }

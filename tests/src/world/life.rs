@@ -2,12 +2,16 @@
 //! everything comes right and the device must, too.
 
 use super::{
-    Balance, Broken, Event, Manners, Medium, Moment, Mood, Person, Policy, Rotation, Rtc, Sabotage,
-    Setup, WANTS_CLAIMS, WANTS_MORE, World, network::Kind,
+    BACKEND, Balance, Broken, Event, Manners, Medium, Moment, Mood, Person, Policy, Rotation, Rtc,
+    Sabotage, Setup, WANTS_CLAIMS, WANTS_MORE, World, network::Kind,
 };
 use fastrand::Rng;
 use signpost::config::{Commit, Span};
-use signpost_core::{owner::OwnerRule, profile::GENERIC, session::State};
+use signpost_core::{
+    owner::OwnerRule,
+    profile::{ENTRA, GENERIC, GOOGLE, Profile},
+    session::State,
+};
 use std::{ops::Range, time::Duration};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -66,6 +70,8 @@ pub enum Happening {
     Visit(Person),
     /// An administrator ends this person's sign-ins.
     SessionsEnded(Person),
+    /// The issuer signs with another key from now on.
+    KeysRotated,
 }
 
 /// How much goes wrong in a life.
@@ -195,14 +201,15 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
     let seconds = |rng: &mut Rng, range: Range<u64>| Duration::from_secs(rng.u64(range));
     let rotations = [Rotation::None, Rotation::OldStaysValid, Rotation::ReuseEndsAll];
     let media = [Medium::File, Medium::Nor { program_unit: 4 }, Medium::Nor { program_unit: 256 }];
+    let rotation = rotations[rng.usize(..3)];
     let usual = Policy {
-        rotation: rotations[rng.usize(..3)],
+        rotation,
         code_lifetime: seconds(rng, 300..1_800),
         interval: (rng.u8(0..4) > 0).then(|| seconds(rng, 1..12)),
         slow_downs: if rng.bool() { rng.u32(0..60) } else { 0 },
         access_lifetime: Duration::from_secs(3_600),
         refresh_lifetime: rng.bool().then_some(DAY * 90),
-        grant_lifetime: None,
+        grant_lifetime: (rng.u8(0..5) == 0).then(|| DAY * rng.u32(5..60)),
         claims_by_refresh: rng.bool(),
         // Where nobody is named, nobody can take over and nobody can come back.
         id_token: true,
@@ -218,10 +225,10 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
     let calm = climate == Climate::Calm;
     Setup {
         seed,
-        profile: &GENERIC,
+        profile: draw_profile(rotation, rng),
         policy: if calm { Policy::default() } else { usual },
         owner: if rng.u8(0..4) > 0 { OwnerRule::First } else { OwnerRule::Any },
-        telemetry_resource: None,
+        telemetry_resource: (rng.u8(0..4) == 0).then_some(BACKEND),
         unowned_with_first: sabotage != Some(Sabotage::LendToken) && rng.bool(),
         medium: media[rng.usize(..3)],
         spool_units: 24,
@@ -234,6 +241,15 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         purges_other_accounts: rng.u8(0..4) == 0,
         commit: if seed % 4 == 3 { Commit::Within(Span::seconds(5)) } else { Commit::Each },
         sabotage,
+    }
+}
+
+/// What fits the issuer; what takes every issuer at its worst fits all.
+fn draw_profile(rotation: Rotation, rng: &mut Rng) -> &'static Profile {
+    match rotation {
+        Rotation::None if rng.bool() => &GOOGLE,
+        Rotation::OldStaysValid if rng.bool() => &ENTRA,
+        Rotation::None | Rotation::OldStaysValid | Rotation::ReuseEndsAll => &GENERIC,
     }
 }
 
@@ -279,7 +295,7 @@ fn draw_weather(
 
 fn draw_happening(rng: &mut Rng) -> (Happening, Duration) {
     let hours = |rng: &mut Rng, most: u64| log_uniform(rng, 30..most * 3_600);
-    match rng.u8(0..100) {
+    match rng.u8(0..102) {
         0..=9 => (Happening::NoNetwork, hours(rng, 12)),
         10..=12 => (Happening::Portal, hours(rng, 6)),
         13..=24 => (Happening::Flaky(rng.u32(20..700)), hours(rng, 12)),
@@ -295,7 +311,8 @@ fn draw_happening(rng: &mut Rng) -> (Happening, Duration) {
         95 => (Happening::Reset, Duration::ZERO),
         96..=97 => (Happening::Visit(Person::Ben), Duration::ZERO),
         98 => (Happening::Visit(Person::Anna), Duration::ZERO),
-        _ => (Happening::SessionsEnded(Person::Anna), Duration::ZERO),
+        99 => (Happening::SessionsEnded(Person::Anna), Duration::ZERO),
+        _ => (Happening::KeysRotated, Duration::ZERO),
     }
 }
 

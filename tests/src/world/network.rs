@@ -219,11 +219,18 @@ impl Network {
     fn mishap(&mut self, kind: Kind, at: Duration) -> Fate {
         let causes = [Cause::Timeout, Cause::Broken, Cause::TooLarge];
         let cause = causes[self.rng.usize(..causes.len())];
-        match self.rng.u8(0..6) {
+        match self.rng.u8(0..8) {
             0 => Fate::NotSent(Cause::Connect),
             1 => Fate::NotSent(Cause::Tls),
-            2 => Fate::LostBefore(cause),
-            3 | 4 => Fate::LostAfter(cause),
+            2 => Fate::NotSent(Cause::CertificateDates),
+            3 => Fate::LostBefore(cause),
+            4 | 5 => Fate::LostAfter(cause),
+            6 => Fate::Cut(Cut {
+                after: self.rng.usize(0..1_000),
+                cause: if self.rng.bool() { Cause::Broken } else { Cause::Timeout },
+                // What these say by an answer without a body is not to be had by cutting one short.
+                framed: matches!(kind, Kind::Telemetry | Kind::Revocation) || self.rng.bool(),
+            }),
             _ => self.nonsense(kind, at),
         }
     }

@@ -1,8 +1,18 @@
-//! Every fault at every endpoint of the issuer, in the simulated world: once it goes, the device goes
-//! on within the protocol's own waiting time, and no request came too early (the judge watches).
+//! Every fault of an issuer: once it goes, the device goes on within the protocol's own waiting time,
+//! and no request came too early. Here in the simulated world, at every endpoint (the judge watches);
+//! `sockets` has one cell for each fault with the agent itself and the sandbox.
 //!
-//! `cargo test -p signpost-tests --test fault_matrix -- --nocapture` prints the table: seconds from
+//! `cargo test -p signpost-tests --test fault_matrix -- --nocapture` prints both tables: seconds from
 //! the end of the fault to success.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test that fails by panicking, and whose files need not outlive a cut"
+)]
+
+mod binary;
+mod device;
+mod sockets;
 
 use signpost_core::{
     http::{Cause, Reply},
