@@ -2,12 +2,13 @@
 //! over a new one for each, as scripts do. Prints a table, then one JSON object as the last line.
 //!
 //! The clients are threads of this program and share its cores with the agent, which has one
-//! thread. What is compared is oidc-agent 4.2.6, measured on a like machine: 7,408 tokens a
-//! second over a connection each, half of them within 109 us and 99 of 100 within 371 us.
+//! thread. oidc-agent is measured by them in the same run, where its package can be had.
 
 mod inside;
+mod peer;
 
 use inside::Inside;
+use peer::Peer;
 use serde_json::{Value, json};
 use signpost_hal::{
     clock,
@@ -35,14 +36,30 @@ const ONCE: &[u8] = b"GET /v1/token HTTP/1.1\r\nhost: agent\r\nconnection: close
 struct Way {
     name: &'static str,
     clients: usize,
-    keeps: bool,
+    door: Door,
+}
+
+/// Who is asked, and how.
+#[derive(Clone, Copy)]
+enum Door {
+    /// The agent, over one connection.
+    Kept,
+    /// The agent, over a new one each time.
+    New,
+    /// oidc-agent, which closes each.
+    Peer,
 }
 
 const WAYS: [Way; 4] = [
-    Way { name: "kept, 1 client", clients: 1, keeps: true },
-    Way { name: "kept, 4 clients", clients: 4, keeps: true },
-    Way { name: "new, 1 client", clients: 1, keeps: false },
-    Way { name: "new, 4 clients", clients: 4, keeps: false },
+    Way { name: "kept, 1 client", clients: 1, door: Door::Kept },
+    Way { name: "kept, 4 clients", clients: 4, door: Door::Kept },
+    Way { name: "new, 1 client", clients: 1, door: Door::New },
+    Way { name: "new, 4 clients", clients: 4, door: Door::New },
+];
+
+const WAYS_OF_PEER: [Way; 2] = [
+    Way { name: "oidc-agent, 1", clients: 1, door: Door::Peer },
+    Way { name: "oidc-agent, 4", clients: 4, door: Door::Peer },
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -50,8 +67,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inside = runtime.block_on(signed_in())?;
     let socket = inside.tokens();
     let rows: Result<Vec<Value>, _> = WAYS.iter().map(|way| measure(way, &socket)).collect();
-    print(&rows?);
     runtime.block_on(inside.stop())?;
+    let peer = runtime.block_on(Peer::start());
+    let of_peer = peer.and_then(|peer| {
+        let rows = WAYS_OF_PEER.iter().map(|way| measure(way, &peer.socket));
+        let rows: Vec<Value> = rows.collect::<Result<_, _>>()?;
+        Ok((peer.name.clone(), rows))
+    });
+    print(&rows?, &of_peer.map_err(|error| error.to_string()));
     Ok(())
 }
 
@@ -72,8 +95,8 @@ fn measure(way: &Way, socket: &Path) -> Result<Value, Box<dyn Error>> {
     let began = clock::boot();
     let clients: Vec<_> = (0..way.clients)
         .map(|_| {
-            let (socket, keeps) = (socket.to_owned(), way.keeps);
-            thread::spawn(move || client(&socket, keeps))
+            let (socket, door) = (socket.to_owned(), way.door);
+            thread::spawn(move || client(&socket, door))
         })
         .collect();
     let mut spans = Vec::new();
@@ -95,16 +118,17 @@ fn measure(way: &Way, socket: &Path) -> Result<Value, Box<dyn Error>> {
     }))
 }
 
-fn client(socket: &Path, keeps: bool) -> io::Result<Vec<Duration>> {
+fn client(socket: &Path, door: Door) -> io::Result<Vec<Duration>> {
     let until = clock::boot() + MEASURED_FOR;
     let mut spans = Vec::new();
+    let mut bytes = [0; MOST];
     let mut kept = UnixStream::connect(socket)?;
     while clock::boot() < until {
         let began = clock::boot();
-        if keeps {
-            ask(&mut kept, KEPT)?;
-        } else {
-            ask(&mut UnixStream::connect(socket)?, ONCE)?;
+        match door {
+            Door::Kept => ask(&mut kept, KEPT, &mut bytes)?,
+            Door::New => ask(&mut UnixStream::connect(socket)?, ONCE, &mut bytes)?,
+            Door::Peer => peer::ask(socket, &mut bytes)?,
         }
         spans.push(clock::boot() - began);
     }
@@ -112,9 +136,9 @@ fn client(socket: &Path, keeps: bool) -> io::Result<Vec<Duration>> {
 }
 
 /// One token, whole.
-fn ask(stream: &mut UnixStream, request: &[u8]) -> io::Result<()> {
+fn ask(stream: &mut UnixStream, request: &[u8], bytes: &mut [u8]) -> io::Result<()> {
     stream.write_all(request)?;
-    let (mut bytes, mut length) = ([0; MOST], 0);
+    let mut length = 0;
     loop {
         let count = stream.read(&mut bytes[length..])?;
         length += count;
@@ -138,12 +162,13 @@ fn is_whole(bytes: &[u8]) -> bool {
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints")]
-fn print(rows: &[Value]) {
+fn print(rows: &[Value], of_peer: &Result<(String, Vec<Value>), String>) {
     println!(
         "{:18} {:>10} {:>9} {:>9} {:>9}",
         "connection", "tokens/s", "p50 us", "p99 us", "p99.9 us"
     );
-    for row in rows {
+    let peers = of_peer.as_ref().map_or(&[][..], |(_, rows)| rows);
+    for row in rows.iter().chain(peers) {
         let number = |key: &str| row[key].as_f64().unwrap_or_default();
         println!(
             "{:18} {:>10.0} {:>9.0} {:>9.0} {:>9.0}",
@@ -154,6 +179,12 @@ fn print(rows: &[Value]) {
             number("p999_us"),
         );
     }
-    println!("{:18} {:>10} {:>9} {:>9}", "oidc-agent 4.2.6", 7408, 109, 371);
-    println!("{}", json!({ "rows": rows }));
+    let peer = match of_peer {
+        Ok((name, rows)) => json!({ "name": name, "rows": rows }),
+        Err(why) => {
+            println!("oidc-agent is not measured: {why}");
+            json!({ "missing": why })
+        }
+    };
+    println!("{}", json!({ "rows": rows, "peer": peer }));
 }
