@@ -438,5 +438,9 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     if text.len() > 2048 || text.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Err("at most 2048 characters, without blanks");
     }
+    // How others are spelt in DNS would take tables that this build leaves out.
+    if !text.is_ascii() {
+        return Err("ASCII characters only: a host name as DNS has it (xn--…)");
+    }
     Url::parse(text).ok().filter(Url::has_host).ok_or("")
 }

@@ -36,6 +36,13 @@ fn wrong_values_are_named_with_line_key_found_and_allowed() {
             "number 5",
             "on one line",
         ),
+        (
+            "[telemetry]\nendpoint = \"https://müller.example\"",
+            5,
+            "telemetry.endpoint",
+            "müller",
+            "as DNS has it (xn--",
+        ),
         ("[store]\ntokens = \"/x\"", 5, "store.tokens", "\"/x\"", "a table"),
         ("[store.tokens]\nsize = \"64 KB\"", 5, "store.tokens.size", "\"64 KB\"", "\"16 KiB\""),
         ("[store.tokens]\nsize = 65536", 5, "store.tokens.size", "number 65536", "\"16 KiB\""),
