@@ -78,6 +78,13 @@ enum Command {
     Config(config::Command),
 }
 
+/// The command line's own definition, for manual pages and completions.
+#[cfg(feature = "manual")]
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Does what the arguments of this process say.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -196,8 +196,7 @@ impl<F: Flash> Storage<F> {
         at: Arrival,
     ) -> Result<(), Unsaved> {
         let events = Queue { stream: Stream::Events, owner: queue.owner };
-        let reports: Vec<Envelope> =
-            dropped.iter().map(|dropped| reports::dropped(*dropped, at)).collect();
+        let reports = reports_of(dropped, at);
         let reported = match self.append(events, &reports) {
             Err(Unsaved::Store(error)) if error.is_full() => false,
             result => result.map(|()| true)?,
@@ -345,8 +344,7 @@ impl<F: Flash> Storage<F> {
             reason,
         });
         let dropped: Vec<Dropped> = dropped.collect();
-        let reports: Vec<Envelope> =
-            dropped.iter().map(|dropped| reports::dropped(*dropped, at)).collect();
+        let reports = reports_of(&dropped, at);
         self.append(Queue { stream: Stream::Events, owner: OwnerId::DEVICE }, &reports)?;
         self.dropped.extend(dropped);
         Ok(!lost.is_empty())
@@ -382,8 +380,7 @@ impl<F: Flash> Storage<F> {
             }));
             self.drop_queue(victim)?;
         }
-        let reports: Vec<Envelope> =
-            dropped.iter().map(|dropped| reports::dropped(*dropped, at)).collect();
+        let reports = reports_of(&dropped, at);
         self.append(events, &reports)?;
         self.dropped.extend(dropped);
         Ok(())
@@ -481,6 +478,10 @@ impl<F: Flash> Storage<F> {
             None => self.queues.oldest.remove(&queue),
         };
     }
+}
+
+fn reports_of(dropped: &[Dropped], at: Arrival) -> Vec<Envelope> {
+    dropped.iter().map(|dropped| reports::dropped(*dropped, at)).collect()
 }
 
 fn encode(envelopes: &[Envelope]) -> Result<Vec<Zeroizing<Vec<u8>>>, Unsaved> {
