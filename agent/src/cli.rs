@@ -13,6 +13,7 @@ mod output;
 #[cfg(feature = "preview")]
 mod preview;
 mod probe;
+mod reload;
 mod report;
 mod sign_in;
 mod sign_out;
@@ -60,6 +61,8 @@ enum Command {
     Status(status::Arguments),
     /// Print an access token
     Token(token::Arguments),
+    /// Have the running agent read its configuration anew
+    Reload,
     /// Start a sign-in, show its code and wait for its end
     SignIn(sign_in::Arguments),
     /// Forget the user and have the sign-in revoked
@@ -109,6 +112,7 @@ impl Command {
             Self::Run => run_agent(options),
             Self::Status(arguments) => status::run(options, &arguments),
             Self::Token(arguments) => token::run(options, &arguments),
+            Self::Reload => reload::run(options),
             Self::SignIn(arguments) => sign_in::run(options, &arguments),
             Self::SignOut => sign_out::sign_out(options),
             Self::Reset(arguments) => sign_out::reset(options, &arguments),
@@ -128,7 +132,12 @@ impl Command {
             Self::Report(arguments) => arguments.json,
             #[cfg(feature = "preview")]
             Self::Preview(_) => false,
-            Self::Run | Self::SignIn(_) | Self::SignOut | Self::Reset(_) | Self::Config(_) => false,
+            Self::Run
+            | Self::Reload
+            | Self::SignIn(_)
+            | Self::SignOut
+            | Self::Reset(_)
+            | Self::Config(_) => false,
         }
     }
 }

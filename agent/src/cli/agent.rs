@@ -107,6 +107,7 @@ impl Answer {
             503 => Exit::Later,
             403 => Exit::NotAllowed,
             400 if error == "invalid_request" => Exit::Usage,
+            400 if error == "invalid_configuration" => Exit::Configuration,
             400 => Exit::NotAllowed,
             _ => Exit::Bug,
         };

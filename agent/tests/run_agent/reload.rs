@@ -72,6 +72,9 @@ async fn a_reload_with_a_bad_file_or_a_file_that_lacks_keeps_what_runs() {
     assert!(problem.contains("telemetry.compression") && problem.contains("best"), "{problem}");
     let fault = status(&device)["faults"][0].clone();
     assert!(fault["detail"].as_str().unwrap().contains("telemetry.compression"), "{fault}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_signpost"));
+    command.args(["reload", "--config"]).arg(device.config());
+    assert_eq!(command.output().unwrap().status.code(), Some(78), "its own look at the files");
     // This one is right, but for what only shows when it is taken.
     device.edit("compression = \"best\"", "ca_file = \"/nowhere/ca.pem\"");
     unit.signal(Signal::HUP);
