@@ -253,7 +253,8 @@ impl Driver {
                 {
                     self.session.handle_resource_reply(&config.endpoint, outcome);
                     delivery.handle_outcome(outcome, self.now);
-                    if delivery.counts().last_success == Some(self.now.boot) {
+                    let is_owners = !delivery.is_in_own_name();
+                    if is_owners && delivery.counts().last_success == Some(self.now.boot) {
                         self.session.handle_accepted(self.now);
                     }
                 }
@@ -518,7 +519,7 @@ impl Driver {
             return None;
         }
         let (session, now) = (&mut self.session, self.now);
-        let token = |key: &_| session.own_token(key, now);
+        let token = |key: &_| session.delivery_token(key, now);
         self.delivery.as_mut()?.poll_action(self.owner, token, now)
     }
 

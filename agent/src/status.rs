@@ -31,6 +31,8 @@ pub struct Status {
     pub pairing_ended: Option<&'static str>,
     /// The grant.
     pub grant: Grant,
+    /// The device in its own name; null where it is not to speak in that.
+    pub own_name: Option<OwnName>,
     /// `usable` or `unusable`.
     pub clock: &'static str,
     /// Telemetry.
@@ -73,6 +75,17 @@ pub struct Grant {
     pub last_refresh_at: Option<String>,
     /// When the grant ends, where the issuer says.
     pub expires_at: Option<String>,
+}
+
+/// How the device stands with the issuer in its own name, with nobody's sign-in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OwnName {
+    /// `waiting` for a first token, `held` or `refused`.
+    pub status: &'static str,
+    /// Whether records leave in its name: those that belong to nobody.
+    pub sending: bool,
+    /// When a token came last, in this run.
+    pub last_token_at: Option<String>,
 }
 
 /// The person.

@@ -82,6 +82,8 @@ pub enum Screen {
     Waiting {
         /// How to ask for one.
         start: Start,
+        /// What belongs to nobody is sent in the device's own name meanwhile.
+        own_name: bool,
     },
     /// The issuer has ended or suspended the grant.
     SignInAgain {
@@ -108,7 +110,10 @@ pub enum Screen {
         hint: Option<String>,
     },
     /// The organisation's policy forbids this kind of sign-in.
-    Blocked,
+    Blocked {
+        /// What belongs to nobody is sent in the device's own name meanwhile.
+        own_name: bool,
+    },
     /// The reset button is held down.
     ResetIn {
         /// Seconds to hold on.

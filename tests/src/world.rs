@@ -143,7 +143,7 @@ impl World {
         let any = rng.u32(0..1_000);
         let first = setup.first_record.unwrap_or(any);
         let rule = setup.owner.clone();
-        let mut judge = Judge::new(rule, first, setup.unowned_with_first, &setup.policy);
+        let mut judge = Judge::new(rule, first, setup.unowned, &setup.policy);
         judge.tries_previous = setup.profile.used == UsedToken::WorksOn;
         if setup.sabotage == Some(Sabotage::AdmitAnyone) {
             config.session.owner = OwnerRule::Any;

@@ -59,7 +59,7 @@ fn a_short_press_asks_for_a_code_while_one_is_waited_for() {
     world.behave(nobody());
     world.press(Press::SignOut);
     world.run_for(MINUTE);
-    assert_eq!(world.screen(), Some(&Screen::Waiting { start: Start::Button }));
+    assert_eq!(world.screen(), Some(&Screen::Waiting { start: Start::Button, own_name: false }));
     assert_eq!(grant(&mut world), "none");
     let codes = world.count(&Event::CodeShown);
     world.press(Press::Short);

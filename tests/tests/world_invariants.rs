@@ -67,6 +67,7 @@ noticed! {
     invariant_7_a_code_in_the_journal_is_noticed: JournalCode,
     invariant_7_a_token_on_a_panel_is_noticed: ShowToken,
     invariant_8_a_lent_token_is_noticed: LendToken,
+    invariant_8_records_in_anothers_name_are_noticed: SwapNames,
     invariant_9_a_program_without_an_answer_is_noticed: Deaf,
     invariant_9_a_hanging_panel_is_noticed: HangingPanel,
     invariant_10_two_refreshes_at_a_time_are_noticed: TwoRefreshes,

@@ -543,7 +543,10 @@ fn a_tenant_that_blocks_device_sign_in_is_said_until_it_is_allowed() {
     for _ in 0..3 {
         world.network.script(Kind::Code, oauth_error("unauthorized_client"));
     }
-    assert!(world.run_until(MINUTE, |world| world.screen() == Some(&Screen::Blocked)));
+    assert!(
+        world.run_until(MINUTE, |world| world.screen()
+            == Some(&Screen::Blocked { own_name: false }))
+    );
     assert!(has_fault(&mut world, Fault::NoDeviceFlow));
     assert!(world.run_until(HOUR, |world| is_online(world)), "{:?}", world.screen());
     assert!(!has_fault(&mut world, Fault::NoDeviceFlow));

@@ -10,6 +10,8 @@
 //! The grammar is that of [`crate::session`]: `handle_*` in; [`Delivery::poll_action`] and
 //! [`Delivery::poll_wake`] out.
 
+mod sender;
+
 use crate::{
     backoff::Backoff,
     fault::{Fault, Faults},
@@ -24,6 +26,7 @@ use crate::{
 use alloc::{borrow::Cow, collections::VecDeque, format, string::String, vec::Vec};
 use core::time::Duration;
 use fastrand::Rng;
+use sender::{Sender, Standing};
 
 /// Most records that one batch joins.
 const MAX_RECORDS: u32 = 1_000;
@@ -66,8 +69,19 @@ pub struct DeliveryConfig {
     pub key: TokenKey,
     /// Further headers.
     pub headers: Vec<(Cow<'static, str>, Secret)>,
-    /// Records that arrived before anyone signed in go with the first user's token.
-    pub unowned_with_first: bool,
+    /// What becomes of records that arrived before anyone signed in.
+    pub unowned: Unowned,
+}
+
+/// What becomes of records that arrived before anyone signed in (telemetry.md, point 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unowned {
+    /// They wait.
+    Wait,
+    /// They go with the first user's token.
+    WithFirst,
+    /// They go with a token in the device's own name, and with no other.
+    InOwnName,
 }
 
 /// A place in a queue: between two records, if need be inside of an accepted request.
@@ -321,6 +335,9 @@ pub struct Delivery {
     owner: OwnerId,
     /// The batch that is ready waits for nothing but a token.
     awaits_token: bool,
+    /// In whose name it is being sent, and how the other one stands.
+    sender: Sender,
+    aside: Standing,
     actions: VecDeque<Action>,
     faults: Faults,
     counts: Counts,
@@ -355,6 +372,8 @@ impl Delivery {
             refusals: 0,
             owner: OwnerId::DEVICE,
             awaits_token: false,
+            sender: Sender::Owner,
+            aside: Standing::new(),
             actions: VecDeque::new(),
             faults: Faults::default(),
             counts: Counts::default(),
@@ -415,7 +434,11 @@ impl Delivery {
             self.step = step;
             return;
         };
-        let answer = Answer::read(outcome);
+        let mut answer = Answer::read(outcome);
+        // No sign-in makes the device's own token any stronger.
+        if self.is_in_own_name() && matches!(answer, Answer::Challenged(_)) {
+            answer = Answer::Unauthorized;
+        }
         self.renonced &= matches!(answer, Answer::Nonce);
         match answer {
             Answer::Taken { rejected } => self.taken(batch, rejected, now),
@@ -437,14 +460,13 @@ impl Delivery {
                 let lasting = (doublings > 0).then_some(lasting.min(FOR_AN_ADMIN));
                 self.hold(Hold::Unauthorized, lasting, now);
                 self.refused = Some(generation);
-                self.actions.push_back(Action::Rejected(self.config.key.clone(), generation));
+                self.actions.push_back(Action::Rejected(self.key(), generation));
                 self.step = Step::Ready(batch);
             }
             Answer::Challenged(challenge) => {
                 self.hold(Hold::SignIn, Some(PROBE), now);
                 self.refused = Some(generation);
-                let key = self.config.key.clone();
-                self.actions.push_back(Action::Challenged(key, generation, challenge));
+                self.actions.push_back(Action::Challenged(self.key(), generation, challenge));
                 self.step = Step::Ready(batch);
             }
             Answer::Forbidden => {
@@ -477,13 +499,13 @@ impl Delivery {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        let foreign =
-            matches!(&self.step, Step::Ready(batch) if !self.may_send(batch.queue, owner));
+        let foreign = matches!(&self.step, Step::Ready(batch) if self.sender_of(batch.queue, owner) != Some(self.sender));
         if foreign {
             // Its owner is gone: it stays in its queue for them (design invariant 8).
             self.step = Step::Idle;
             self.hold.take_if(|hold| *hold == Hold::SignIn);
         }
+        self.choose_sender(owner, &mut token, now);
         match core::mem::replace(&mut self.step, Step::Idle) {
             Step::Idle => self.read(owner, now),
             Step::Ready(batch) => self.send(batch, &mut token, now),
@@ -506,7 +528,7 @@ impl Delivery {
     #[must_use]
     pub fn poll_wake(&self, owner: OwnerId) -> Option<Boot> {
         let waits = match &self.step {
-            Step::Idle => self.done.is_some() || self.next_queue(owner).is_some(),
+            Step::Idle => self.done.is_some() || self.next_queue(self.sender, owner).is_some(),
             // A token comes with an event of the session; no time of day brings it.
             Step::Ready(_) => {
                 !self.awaits_token && self.hold.is_some_and(|hold| hold != Hold::SignIn)
@@ -514,13 +536,18 @@ impl Delivery {
             Step::Settling(..) => self.hold == Some(Hold::Storage),
             Step::Reading | Step::Sending(..) => false,
         };
-        waits.then_some(self.not_before)
+        let other = self.may_leave()
+            && !self.aside.awaits_token
+            && self.next_queue(self.sender.other(), owner).is_some()
+            && matches!(self.aside.hold, Some(Hold::Unauthorized | Hold::Forbidden));
+        let other = other.then_some(self.aside.not_before);
+        waits.then_some(self.not_before).into_iter().chain(other).min()
     }
 
     /// Why nothing is being sent, if so.
     #[must_use]
-    pub const fn held(&self) -> Option<Hold> {
-        self.hold
+    pub fn held(&self) -> Option<Hold> {
+        self.hold.or(self.aside.hold)
     }
 
     /// Whether a batch is under way.
@@ -541,20 +568,11 @@ impl Delivery {
         self.counts
     }
 
-    fn may_send(&self, queue: Queue, owner: OwnerId) -> bool {
-        let unowned = queue.owner == OwnerId::DEVICE && self.config.unowned_with_first;
-        owner != OwnerId::DEVICE && (queue.owner == owner || unowned)
-    }
-
-    fn next_queue(&self, owner: OwnerId) -> Option<Queue> {
-        self.stock.iter().map(|(queue, _)| *queue).find(|queue| self.may_send(*queue, owner))
-    }
-
     fn read(&mut self, owner: OwnerId, now: Now) -> Option<Action> {
         if now.boot < self.not_before {
             return None;
         }
-        let queue = self.next_queue(owner);
+        let queue = self.next_queue(self.sender, owner);
         if let Some((of, end)) = self.done.filter(|(of, _)| queue != Some(*of)) {
             self.step = Step::Settling(of, end, None);
             return Some(Action::Settle { queue: of, end, dropped: None });
@@ -578,19 +596,17 @@ impl Delivery {
         now: Now,
     ) -> Option<Action> {
         self.awaits_token = false;
-        let access = match token(&self.config.key) {
-            // A token other than the one that was refused need not wait for the back-off.
-            TokenAnswer::Ready(access)
-                if now.boot >= self.not_before || self.is_news(access.generation) =>
-            {
-                Some(access)
-            }
+        let access = match token(&self.key()) {
+            TokenAnswer::Ready(access) if self.may_use(&access, now) => Some(access),
             TokenAnswer::SignInNeeded => {
                 self.hold = Some(Hold::SignIn);
                 None
             }
             TokenAnswer::Refused if now.boot >= self.not_before => {
-                self.raise(Fault::BackendUnauthorized, now.boot);
+                // In the device's own name it is the issuer who refuses, and the session says so.
+                if !self.is_in_own_name() {
+                    self.raise(Fault::BackendUnauthorized, now.boot);
+                }
                 self.hold(Hold::Unauthorized, Some(Duration::from_secs(60)), now);
                 None
             }
@@ -607,6 +623,11 @@ impl Delivery {
         let request = self.request(&batch, &access);
         self.step = Step::Sending(batch, access.generation);
         Some(Action::Send(request))
+    }
+
+    /// A token other than the one that was refused need not wait for the back-off.
+    fn may_use(&self, access: &AccessToken, now: Now) -> bool {
+        now.boot >= self.not_before || self.is_news(access.generation)
     }
 
     fn is_news(&self, generation: Generation) -> bool {
@@ -642,11 +663,8 @@ impl Delivery {
         self.not_before = now.boot;
         self.counts.last_success = Some(now.boot);
         self.limit = (self.limit * 2).min(MAX_RECORDS);
-        for fault in
-            [Fault::BackendUnreachable, Fault::BackendUnauthorized, Fault::BackendForbidden]
-        {
-            self.clear(fault);
-        }
+        self.clear(Fault::BackendUnreachable);
+        self.clear_refusals();
         // No backend refuses more than it got.
         let rejected = rejected.min(batch.records);
         self.counts.delivered += batch.records - rejected;
@@ -682,19 +700,6 @@ impl Delivery {
         let wait = self.backoff.next(&mut self.rng);
         self.hold = Some(hold);
         self.not_before = now.boot + at_least.unwrap_or_default().max(wait);
-    }
-
-    /// What the backend held against one account says nothing of the next.
-    fn start_afresh(&mut self, now: Now) {
-        self.clear(Fault::BackendUnauthorized);
-        self.clear(Fault::BackendForbidden);
-        self.refused = None;
-        self.refusals = 0;
-        if matches!(self.hold, Some(Hold::SignIn | Hold::Unauthorized | Hold::Forbidden)) {
-            self.hold = None;
-            self.backoff.reset();
-            self.not_before = now.boot;
-        }
     }
 
     fn note(&mut self, note: Note) {

@@ -58,6 +58,8 @@ pub enum Fault {
     SignInEnds,
     /// The telemetry backend asks for a stronger or newer sign-in.
     SignInStronger,
+    /// The issuer gives the device no token in its own name.
+    OwnNameRefused,
 }
 
 /// Who has to act, or what will mend it.
@@ -113,7 +115,7 @@ pub struct Row {
 
 impl Fault {
     /// All faults in the order of their codes.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ClockUnusable,
         Self::IssuerUnreachable,
         Self::IssuerUnwell,
@@ -139,6 +141,7 @@ impl Fault {
         Self::RevocationPending,
         Self::SignInEnds,
         Self::SignInStronger,
+        Self::OwnNameRefused,
     ];
 
     /// This fault's row.
@@ -294,6 +297,12 @@ impl Fault {
                 Class::SignIn,
                 "Sign in again",
                 "The backend asks for a stronger or newer sign-in; use the device or `signpost sign-in`.",
+            ),
+            Self::OwnNameRefused => (
+                "E26",
+                Class::Admin,
+                "Own name refused",
+                "Allow client_credentials for this client at the issuer; check its secret and own_scopes.",
             ),
         };
         Row { code, class, title, advice }

@@ -34,6 +34,19 @@ pub struct IssuerConfig {
     pub audience: Option<String>,
     /// Further parameters of the device authorization request.
     pub extra: Vec<(String, String)>,
+    /// What is asked for in the device's own name; `None`: nothing is.
+    pub own_name: Option<OwnName>,
+}
+
+/// What is asked for in the device's own name (RFC 6749 section 4.4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnName {
+    /// Scopes; none: those that the issuer gives to a client that names none.
+    pub scopes: Vec<String>,
+    /// RFC 8707 `resource`.
+    pub resource: Option<String>,
+    /// Auth0's `audience`.
+    pub audience: Option<String>,
 }
 
 /// Endpoints given by configuration or profile.
@@ -93,19 +106,12 @@ impl IssuerConfig {
     /// What is missing.
     pub fn endpoints(&self, metadata: Option<&Metadata>) -> Result<Endpoints, Missing> {
         let explicit = &self.explicit;
-        let metadata = metadata.map(|metadata| match self.client_auth {
-            ClientAuth::Mtls => metadata.for_mtls(),
-            ClientAuth::None
-            | ClientAuth::SecretBasic(_)
-            | ClientAuth::SecretPost(_)
-            | ClientAuth::PrivateKeyJwt => metadata.clone(),
-        });
+        let token = self.token_endpoint(metadata).ok_or(Missing::Metadata)?;
+        let metadata = metadata.map(|metadata| self.as_meant_for_us(metadata));
         let metadata = metadata.as_ref();
         // What a document that is there does not name.
         let usual = metadata.zip(self.url.as_deref()).map(|(_, url)| self.profile.below(url));
         let usual = usual.unwrap_or_default();
-        let token = explicit.token.clone().or_else(|| Some(metadata?.token_endpoint.clone()));
-        let token = token.ok_or(Missing::Metadata)?;
         let device = explicit
             .device_authorization
             .clone()
@@ -127,6 +133,25 @@ impl IssuerConfig {
                 .or_else(|| metadata?.jwks_uri.clone())
                 .filter(|url| is_acceptable_url(url)),
         })
+    }
+
+    /// Where tokens are asked for, as far as that is known: all that the device needs who speaks in
+    /// its own name.
+    #[must_use]
+    pub fn token_endpoint(&self, metadata: Option<&Metadata>) -> Option<String> {
+        let named = || Some(self.as_meant_for_us(metadata?).token_endpoint);
+        self.explicit.token.clone().or_else(named)
+    }
+
+    /// The metadata with the addresses for a client that proves itself as this one does.
+    fn as_meant_for_us(&self, metadata: &Metadata) -> Metadata {
+        match self.client_auth {
+            ClientAuth::Mtls => metadata.for_mtls(),
+            ClientAuth::None
+            | ClientAuth::SecretBasic(_)
+            | ClientAuth::SecretPost(_)
+            | ClientAuth::PrivateKeyJwt => metadata.clone(),
+        }
     }
 }
 

@@ -37,6 +37,21 @@ pub struct Profile {
     meanings: &'static [(Said, Meaning)],
     /// What a revocation takes along.
     pub revocation: Reach,
+    /// How it gives a device a token in its own name.
+    pub own_name: InOwnName,
+}
+
+/// How a client gets a token in its own name (RFC 6749 section 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InOwnName {
+    /// By the scopes, resource and audience that are set.
+    Standard,
+    /// By one scope, which is the API's address and `/.default`; rights are given there.
+    DefaultScope,
+    /// For an audience, without which it is refused.
+    Audience,
+    /// Not at all: why.
+    Never(&'static str),
 }
 
 /// One of a vendor's clouds; `{tenant}` stands for the customer.
@@ -115,6 +130,7 @@ const STANDARD: Profile = Profile {
     used: UsedToken::MayEndAll,
     meanings: &[],
     revocation: Reach::ThisDevice,
+    own_name: InOwnName::Standard,
 };
 
 /// Microsoft Entra ID, in all its clouds.
@@ -159,6 +175,7 @@ pub static ENTRA: Profile = Profile {
         (Said::Suberror("client_mismatch"), Meaning::Final),
     ],
     revocation: Reach::Nothing,
+    own_name: InOwnName::DefaultScope,
     ..STANDARD
 };
 
@@ -185,6 +202,7 @@ pub static GOOGLE: Profile = Profile {
         (Said::Description("Token has been expired or revoked"), Meaning::Final),
     ],
     revocation: Reach::AllOfUser,
+    own_name: InOwnName::Never("Google knows no client_credentials"),
     ..STANDARD
 };
 
@@ -202,6 +220,7 @@ pub static AUTH0: Profile = Profile {
         (Said::Description("Unknown or invalid refresh token"), Meaning::Final),
         (Said::Error("unauthorized"), Meaning::Suspended),
     ],
+    own_name: InOwnName::Audience,
     ..STANDARD
 };
 
@@ -249,6 +268,7 @@ pub static GITHUB: Profile = Profile {
     scopes: &[],
     secret_in_form: true,
     revocation: Reach::Nothing,
+    own_name: InOwnName::Never("GitHub gives OAuth Apps no tokens of their own"),
     ..STANDARD
 };
 

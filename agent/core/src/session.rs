@@ -17,6 +17,7 @@ mod ending;
 mod faults;
 mod flow;
 mod identity;
+mod own_name;
 mod pairing;
 mod record;
 mod refresh;
@@ -26,10 +27,11 @@ mod step_up;
 mod tokens;
 mod view;
 
+pub use own_name::OwnNameStatus;
 pub use record::{
     Carried, Credential, Grant, PendingSignIn, Quiet, Revocation, SessionRecord, Suspension,
 };
-pub use tokens::{AccessToken, Generation, TokenKey};
+pub use tokens::{AccessToken, By, Generation, TokenKey};
 pub use view::{GrantStatus, GrantView, State, View};
 
 use crate::{
@@ -54,6 +56,7 @@ use discovery::Discovery;
 use dpop::Dpop;
 use fastrand::Rng;
 use identity::{Held, Keys};
+use own_name::OwnName;
 use pairing::{Candidate, Notice, Pairing};
 use refresh::Refresh;
 use revoke::Revoke;
@@ -172,6 +175,13 @@ pub enum Event {
         /// In its words.
         error: OAuthError,
     },
+    /// A token in the device's own name came.
+    OwnNameGranted,
+    /// The issuer gives no token in the device's own name.
+    OwnNameRefused {
+        /// In its words.
+        error: OAuthError,
+    },
     /// A resource server asks for more than the sign-in gives.
     Challenged {
         /// The parameters that it names.
@@ -236,6 +246,8 @@ pub enum Wake {
     Poll,
     /// To refresh an access token, or to try a suspended grant.
     Refresh,
+    /// To ask for a token in the device's own name.
+    OwnName,
     /// To write again what could not be written.
     Save,
     /// To revoke a token.
@@ -257,6 +269,7 @@ enum Activity {
     Code,
     Poll,
     Refresh,
+    OwnName,
     Revoke,
     Nonce,
 }
@@ -271,6 +284,8 @@ pub struct Session {
     saver: Saver,
     discovery: Discovery,
     endpoints: Result<Arc<Endpoints>, Missing>,
+    /// It may be known where the others are not.
+    token_endpoint: Option<Arc<str>>,
     keys: Keys,
     pairing: Pairing,
     held: Option<Held>,
@@ -278,6 +293,7 @@ pub struct Session {
     notice: Option<Notice>,
     tokens: Tokens,
     refresh: Refresh,
+    own_name: OwnName,
     revoke: Revoke,
     step_up: Option<StepUp>,
     dpop: Dpop,
@@ -307,13 +323,16 @@ impl Session {
         let mut rng = Rng::with_seed(seed);
         let record = stored.record.unwrap_or_default();
         // A person who stands before a new device does not wait for a fleet.
-        let power_back = now.boot < Boot::new(POWER_BACK) && record.grant.is_some();
-        let spread = if power_back { POWER_BACK_SPREAD } else { Duration::ZERO };
+        let power_back = (now.boot < Boot::new(POWER_BACK)).then_some(POWER_BACK_SPREAD);
+        let spread = power_back.filter(|_| record.grant.is_some()).unwrap_or_default();
         let start = now.boot + crate::backoff::spread(spread, &mut rng);
         let runtime_saved = stored.carried.clone();
         let quiet = stored.carried.quiet;
         let at_least = |asked: Option<Boot>| asked.map_or(start, |asked| asked.max(start));
+        let own_start = quiet.own_name.map_or(now.boot, |asked| asked.max(now.boot));
         let mut session = Self {
+            own_name: OwnName::new(&config.issuer, own_start, power_back, &mut rng),
+            token_endpoint: None,
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
             endpoints: Err(Missing::Metadata),
@@ -367,8 +386,8 @@ impl Session {
         if let Some(date) = server_date(outcome).filter(|_| is_answer) {
             self.issuer_date = Some((date, now.boot));
         }
-        if let (Some(activity), Ok(endpoints)) = (activity, self.endpoints.clone()) {
-            self.hear_nonce(&endpoints.token, outcome);
+        if let (Some(activity), Some(token)) = (activity, self.token_endpoint.clone()) {
+            self.hear_nonce(&token, outcome);
             if self.retries_with_nonce(activity, outcome) {
                 return self.advance(now);
             }
@@ -379,6 +398,7 @@ impl Session {
             Some(Activity::Code) => self.code_heard(outcome),
             Some(Activity::Poll) => self.poll_heard(outcome),
             Some(Activity::Refresh) => self.refresh_heard(outcome),
+            Some(Activity::OwnName) => self.own_name_heard(outcome),
             Some(Activity::Revoke) => self.revoke_heard(outcome),
             Some(Activity::Nonce) => self.nonce_heard(outcome),
             None => {}
@@ -402,6 +422,10 @@ impl Session {
                 self.quiet.refresh = Some(until);
                 self.refresh.leave_alone(until);
             }
+            Activity::OwnName => {
+                self.quiet.own_name = Some(until);
+                self.own_name.leave_alone(until);
+            }
             Activity::Revoke => {
                 self.quiet.revoke = Some(until);
                 self.revoke.leave_alone(until);
@@ -424,7 +448,10 @@ impl Session {
     /// of one issue cause one refresh.
     pub fn handle_rejected(&mut self, key: &TokenKey, generation: Generation, now: Now) {
         if self.tokens.refuse(key, generation) {
-            self.refresh.want(key);
+            match key.by {
+                By::SignIn => self.refresh.want(key),
+                By::OwnName => self.own_name.want(),
+            }
         }
         self.advance(now);
     }
@@ -447,7 +474,8 @@ impl Session {
         }
         self.notice = None;
         self.record.device_key = None;
-        self.tokens.clear();
+        self.tokens.end_sign_in();
+        self.own_name_unbound();
         self.refresh.forget();
         self.clear_fault(Fault::SignInAgain);
         self.clear_fault(Fault::SignInAgainAfterLoss);
@@ -490,11 +518,17 @@ impl Session {
     /// An access token for `key` that is good for at least `min_ttl` more, for a program. Together
     /// programs cause only so many refreshes.
     pub fn token(&mut self, key: &TokenKey, min_ttl: Duration, now: Now) -> TokenAnswer {
+        if key.is_own_name() {
+            return TokenAnswer::Refused;
+        }
         self.token_for(key, min_ttl, Refresh::want_for_program, now)
     }
 
-    /// The same for the device's own deliveries, which no program holds up.
-    pub fn own_token(&mut self, key: &TokenKey, now: Now) -> TokenAnswer {
+    /// The same for the device's own deliveries, which no program holds up; also in its own name.
+    pub fn delivery_token(&mut self, key: &TokenKey, now: Now) -> TokenAnswer {
+        if key.is_own_name() {
+            return self.token_in_own_name(Duration::ZERO, now);
+        }
         self.token_for(key, Duration::ZERO, |refresh, key, _| refresh.want(key), now)
     }
 
@@ -573,6 +607,9 @@ impl Session {
             let has_endpoints = self.endpoints.is_ok() && !self.lacks_key();
             wakes.push((self.discovery_wake(), Wake::Discovery));
             wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
+            if self.token_endpoint.is_some() && !self.lacks_key() {
+                wakes.push((self.own_name_wake(), Wake::OwnName));
+            }
             if has_endpoints {
                 wakes.push((self.keys_wake(), Wake::Keys));
                 wakes.push((self.refresh_wake(), Wake::Refresh));
@@ -632,11 +669,16 @@ impl Session {
             self.advance_refresh(&endpoints);
             self.advance_revocations(&endpoints);
         }
+        if let Some(token) = self.token_endpoint.clone() {
+            self.advance_own_name(&token);
+        }
         self.announce_end();
     }
 
     fn find_endpoints(&mut self) {
-        self.endpoints = self.config.issuer.endpoints(self.discovery.metadata()).map(Arc::new);
+        let (issuer, metadata) = (&self.config.issuer, self.discovery.metadata());
+        self.endpoints = issuer.endpoints(metadata).map(Arc::new);
+        self.token_endpoint = issuer.token_endpoint(metadata).map(Arc::from);
     }
 
     /// What flash should hold now.
@@ -682,7 +724,11 @@ impl Session {
             }
         }
         let body = Some(Body::Form(form(&pairs)));
-        if matches!(activity, Activity::Poll | Activity::Refresh | Activity::Nonce) {
+        let gives_tokens = matches!(
+            activity,
+            Activity::Poll | Activity::Refresh | Activity::OwnName | Activity::Nonce
+        );
+        if gives_tokens {
             unsigned.extend(self.proof(("POST", url), None, None));
         }
         let request = Request { peer: Peer::Issuer, url: url.into(), headers, body, unsigned };
@@ -703,8 +749,7 @@ impl Session {
         let named = self.discovery.metadata().map(|metadata| metadata.issuer.as_str());
         let named = named.or(issuer.url.as_deref());
         let named = named.filter(|_| issuer.profile.audience == AssertionAudience::Issuer);
-        let token = self.endpoints.as_ref().map(|endpoints| endpoints.token.as_str());
-        named.or(token.ok()).unwrap_or_default()
+        named.or(self.token_endpoint.as_deref()).unwrap_or_default()
     }
 
     fn send(&mut self, activity: Activity, request: Request) {

@@ -85,6 +85,9 @@ pub(super) fn for_people(status: &Value) -> String {
     if let Some(text) = account(status, now) {
         line("Signed in", text);
     }
+    if let Some(text) = own_name(&status["own_name"], now) {
+        line("Own name", text);
+    }
     let pairing = &status["pairing"];
     if let Some(code) = pairing["user_code"].as_str() {
         line("Open", harmless(pairing["verification_uri"].as_str().unwrap_or_default()));
@@ -142,6 +145,18 @@ fn account(status: &Value, now: Option<&str>) -> Option<String> {
     let since = grant["signed_in_at"].as_str().map(|at| format!(", since {}", moment(at, now)));
     let ends = grant["expires_at"].as_str().map(|at| format!(", ends {}", date(at)));
     Some(format!("{name}{}{}{suspended}", since.unwrap_or_default(), ends.unwrap_or_default()))
+}
+
+fn own_name(own: &Value, now: Option<&str>) -> Option<String> {
+    let last = own["last_token_at"].as_str().map(|at| format!(", token of {}", moment(at, now)));
+    Some(match (own["status"].as_str()?, own["sending"].as_bool()) {
+        ("held", Some(true)) => {
+            format!("the device sends what is nobody's in it{}", last.unwrap_or_default())
+        }
+        ("held", _) => format!("the device has one{}", last.unwrap_or_default()),
+        ("refused", _) => "the issuer gives the device no token in it".to_owned(),
+        _ => "no token was needed yet".to_owned(),
+    })
 }
 
 fn telemetry(delivery: &Value, now: Option<&str>) -> String {

@@ -69,6 +69,7 @@ impl Loaded {
             resource: issuer.resource.as_ref().map(|resource| resource.as_str().to_owned()),
             audience: issuer.audience.as_ref().map(|audience| audience.as_str().to_owned()),
             extra: extra.map(|(k, v)| (k.as_str().to_owned(), v.expose().to_owned())).collect(),
+            own_name: issuer.own_name.clone(),
         })
     }
 

@@ -1,6 +1,10 @@
 //! `[issuer]`: who signs people in, and how this device shows itself there.
 
-use signpost_core::{issuer::ExplicitEndpoints, profile, secret::Secret};
+use signpost_core::{
+    issuer::{ExplicitEndpoints, OwnName},
+    profile::{self, InOwnName},
+    secret::Secret,
+};
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
@@ -193,6 +197,10 @@ section! {
         dpop: bool,
         code_lifetime: Option<Span>,
         extra: Vec<(Parameter, Secret)>,
+        own_name: bool,
+        own_scopes: Vec<Scope>,
+        own_resource: Option<Resource>,
+        own_audience: Option<Text>,
     }
 }
 
@@ -278,13 +286,34 @@ pub struct Issuer {
     pub code_lifetime: Option<Duration>,
     /// Further parameters of the device authorization request.
     pub extra: Vec<(Parameter, Secret)>,
+    /// What is asked for in the device's own name, where it is to speak in that.
+    pub own_name: Option<OwnName>,
 }
 
 impl IssuerKeys {
-    /// The complete section, or problems.
-    pub(super) fn resolve(self, at: &mut Resolve<'_>) -> Option<Issuer> {
+    /// The complete section, or problems. `backend`: the API that telemetry's token is for.
+    pub(super) fn resolve(
+        self,
+        backend: Option<&Resource>,
+        at: &mut Resolve<'_>,
+    ) -> Option<Issuer> {
         let profile = self.profile.unwrap_or(Profile(&profile::GENERIC));
         let auth = self.auth(profile, at);
+        let own_name = match self.own_name {
+            true => self.own_name(profile.get(), auth.as_ref(), backend, at),
+            false => {
+                let unused = [
+                    ("own_scopes", !self.own_scopes.is_empty()),
+                    ("own_resource", self.own_resource.is_some()),
+                    ("own_audience", self.own_audience.is_some()),
+                ];
+                for (key, _) in unused.into_iter().filter(|(_, is_set)| *is_set) {
+                    let text = "it is not used without issuer.own_name = true".to_owned();
+                    at.ignored(&format!("issuer.{key}"), text);
+                }
+                None
+            }
+        };
         let known = self.known_endpoints(profile.get(), at);
         let endpoints = Endpoints {
             device_authorization: self.device_authorization_endpoint.or(known.device_authorization),
@@ -321,7 +350,51 @@ impl IssuerKeys {
             auth: auth?,
             dpop: self.dpop,
             extra: self.extra,
+            own_name,
         })
+    }
+
+    /// What to ask for in the device's own name, in the vendor's form.
+    fn own_name(
+        &self,
+        profile: &profile::Profile,
+        auth: Option<&ClientAuth>,
+        backend: Option<&Resource>,
+        at: &mut Resolve<'_>,
+    ) -> Option<OwnName> {
+        if let InOwnName::Never(why) = profile.own_name {
+            let text = format!("profile {}: {why}; leave it out", quoted(profile.name));
+            return at.wrong("issuer.own_name", &text);
+        }
+        if auth == Some(&ClientAuth::None) {
+            let text = "only a client that proves itself has a name of its own: set \
+                        client_secret_file, private_key_file or auth = \"mtls\"";
+            return at.wrong("issuer.own_name", text);
+        }
+        let mut scopes: Vec<String> = self.own_scopes.iter().map(ToString::to_string).collect();
+        let resource = self.own_resource.as_ref().or(backend).or(self.resource.as_ref());
+        let resource = resource.map(ToString::to_string);
+        let audience = self.own_audience.as_ref().or(self.audience.as_ref());
+        let audience = audience.map(ToString::to_string);
+        match profile.own_name {
+            InOwnName::DefaultScope => {
+                if scopes.is_empty() {
+                    let needed = "Entra gives a client tokens for one API: set it to the address \
+                                  of the backend's (\"api://…\")";
+                    let api = resource.or_else(|| at.missing("issuer.own_resource", needed))?;
+                    scopes.push(format!("{api}/.default"));
+                }
+                Some(OwnName { scopes, resource: None, audience: None })
+            }
+            InOwnName::Audience => {
+                let needed = "Auth0 gives a client tokens for one API: set it to the backend's";
+                let audience = audience.or_else(|| at.missing("issuer.own_audience", needed))?;
+                Some(OwnName { scopes, resource: None, audience: Some(audience) })
+            }
+            InOwnName::Standard | InOwnName::Never(_) => {
+                Some(OwnName { scopes, resource, audience })
+            }
+        }
     }
 
     /// The vendor's endpoints, as far as they do not come from its metadata.

@@ -134,7 +134,7 @@ impl Keys {
             at.wrong::<()>("store.spool.path", "found the path of store.tokens; give it its own");
         }
         self.check_quotas(at);
-        let issuer = self.issuer.resolve(at);
+        let issuer = self.issuer.resolve(self.telemetry.resource.as_ref(), at);
         let any_panel = self.panel.iter().any(|(_, panel)| panel.enabled);
         let panels = self
             .panel

@@ -31,6 +31,8 @@ impl Driver {
             | Event::Resumed
             | Event::Refused { .. }
             | Event::TokenRefused { .. }
+            | Event::OwnNameGranted
+            | Event::OwnNameRefused { .. }
             | Event::Challenged { .. }
             | Event::Revoked
             | Event::RevocationGivenUp

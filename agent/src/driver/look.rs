@@ -3,10 +3,10 @@
 use super::{Driver, person::Answering};
 use crate::{config::ShowAccount, status};
 use signpost_core::{
-    delivery::Hold,
+    delivery::{Delivery, Hold},
     fault::Fault,
     owner::Account,
-    session::{Ending, GrantStatus, PendingSignIn, State, View},
+    session::{Ending, GrantStatus, OwnNameStatus, PendingSignIn, State, View},
     time::{Boot, Wall},
 };
 use signpost_hal::screen::{self, Day, Screen, SignIn};
@@ -40,8 +40,8 @@ impl Driver {
             View::SignInAgain(fault) => {
                 Screen::SignInAgain { reason: fault.row().advice.into(), start }
             }
-            View::Waiting => Screen::Waiting { start },
-            View::Blocked => Screen::Blocked,
+            View::Waiting => Screen::Waiting { start, own_name: self.speaks_in_own_name() },
+            View::Blocked => Screen::Blocked { own_name: self.speaks_in_own_name() },
             View::Fault(Fault::CaptivePortal) => Screen::Portal,
             View::Fault(fault) => Screen::Fault(self.fault_screen(fault)),
         }
@@ -60,6 +60,12 @@ impl Driver {
             },
             Answering::Test => Screen::Test,
         }
+    }
+
+    /// What belongs to nobody goes out in the device's own name.
+    fn speaks_in_own_name(&self) -> bool {
+        let sends = self.delivery.as_ref().is_some_and(Delivery::sends_in_own_name);
+        sends && self.session.own_name().0 == OwnNameStatus::Held && !self.is_storing()
     }
 
     /// Signed in, but telemetry does not get through.
@@ -112,6 +118,7 @@ impl Driver {
             pairing: pending.map(|pending| self.pairing_status(pending)),
             pairing_ended: self.ended.map(ending_name),
             grant: self.grant_status(private),
+            own_name: self.own_name_status(),
             clock: if wall.is_some() { "usable" } else { "unusable" },
             delivery: self.delivery_status(),
             flash: status::Flash {
@@ -160,11 +167,23 @@ impl Driver {
         }
     }
 
+    fn own_name_status(&self) -> Option<status::OwnName> {
+        let (status, last) = self.session.own_name();
+        let status = match status {
+            OwnNameStatus::Off => return None,
+            OwnNameStatus::Waiting => "waiting",
+            OwnNameStatus::Held => "held",
+            OwnNameStatus::Refused => "refused",
+        };
+        let last_token_at = last.and_then(|at| self.date_of(at));
+        Some(status::OwnName { status, sending: self.speaks_in_own_name(), last_token_at })
+    }
+
     fn delivery_status(&self) -> status::Delivery {
         let bytes = self.stock.queues.iter().map(|held| held.bytes).sum();
         let delivery = self.delivery.as_ref();
         let counts = delivery.map(|delivery| delivery.counts()).unwrap_or_default();
-        let nobody = self.session.grant().status != GrantStatus::Held;
+        let nobody = self.session.grant().status != GrantStatus::Held && !self.speaks_in_own_name();
         let held = delivery
             .and_then(|delivery| delivery.held().or(nobody.then_some(Hold::SignIn)))
             .filter(|_| self.records() > 0);

@@ -118,6 +118,13 @@ fn session(event: &Event) {
         Event::TokenRefused { error } => {
             refused("token-refused", "the issuer gives no token as a program asked for", error)
         }
+        Event::OwnNameGranted => {
+            say!(info, "own-name", "there is a new token in the device's own name");
+        }
+        Event::OwnNameRefused { error } => {
+            let what = "the issuer gives no token in the device's own name";
+            refused("own-name-refused", what, error);
+        }
         Event::Challenged { names } => say!(
             warn,
             "challenged",

@@ -23,7 +23,7 @@ use crate::{
 use keys::KeyError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signpost_core::{
-    delivery::DeliveryConfig,
+    delivery::{self as core, DeliveryConfig},
     fault::Fault,
     http::Outcome,
     session::{Event, SessionConfig, TokenKey},
@@ -578,7 +578,11 @@ fn delivery_config(loaded: &Loaded) -> Result<Option<DeliveryConfig>, ConfigErro
         endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
         key: TokenKey::new(resource, &scopes),
         headers: headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-        unowned_with_first: telemetry.unowned == Unowned::First,
+        unowned: match telemetry.unowned {
+            Unowned::First => core::Unowned::WithFirst,
+            Unowned::Device if loaded.config.issuer.own_name.is_some() => core::Unowned::InOwnName,
+            Unowned::Device | Unowned::Hold => core::Unowned::Wait,
+        },
     }))
 }
 

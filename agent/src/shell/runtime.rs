@@ -33,6 +33,7 @@ mod tag {
     pub(super) const QUIET_CODE: u16 = 10;
     pub(super) const QUIET_REFRESH: u16 = 11;
     pub(super) const QUIET_REVOKE: u16 = 12;
+    pub(super) const QUIET_OWN_NAME: u16 = 13;
 }
 
 /// `$RUNTIME_DIRECTORY` (systemd's), else where the control socket is.
@@ -89,10 +90,13 @@ impl Runtime {
 
 fn encode(carried: &Carried, boot_id: [u8; 16]) -> Result<Zeroizing<Vec<u8>>, FieldError> {
     let mut fields = Fields::new().with(tag::BOOT_ID, &boot_id)?;
-    let Quiet { code, refresh, revoke } = carried.quiet;
-    for (tag, at) in
-        [(tag::QUIET_CODE, code), (tag::QUIET_REFRESH, refresh), (tag::QUIET_REVOKE, revoke)]
-    {
+    let Quiet { code, refresh, revoke, own_name } = carried.quiet;
+    for (tag, at) in [
+        (tag::QUIET_CODE, code),
+        (tag::QUIET_REFRESH, refresh),
+        (tag::QUIET_REVOKE, revoke),
+        (tag::QUIET_OWN_NAME, own_name),
+    ] {
         if let Some(at) = at {
             fields.set(tag, &at.since_boot())?;
         }
@@ -140,6 +144,7 @@ fn decode(bytes: &[u8], boot_id: [u8; 16]) -> Option<Carried> {
             code: instant(tag::QUIET_CODE)?,
             refresh: instant(tag::QUIET_REFRESH)?,
             revoke: instant(tag::QUIET_REVOKE)?,
+            own_name: instant(tag::QUIET_OWN_NAME)?,
         },
     })
 }
@@ -166,7 +171,7 @@ mod tests {
 
     fn quiet() -> Carried {
         let at = |seconds| Some(Boot::new(Duration::from_secs(seconds)));
-        let quiet = Quiet { code: None, refresh: at(900), revoke: at(86_400) };
+        let quiet = Quiet { code: None, refresh: at(900), revoke: at(86_400), own_name: at(60) };
         Carried { pending: None, quiet }
     }
 

@@ -55,7 +55,7 @@ impl Vitals {
             resource: Resource { attributes: own.collect() },
             folder: files::folder_of(config.store.spool.path.as_path()).to_owned(),
             since: clock::boot(),
-            unowned: telemetry.unowned == Unowned::First,
+            unowned: unowned_leaves(config),
         })
     }
 
@@ -81,6 +81,15 @@ impl Vitals {
         let call = Call::Accept { signal: Signal::Metrics, events: false, body, volatile: false };
         // The next ones come soon; these are not worth a second try.
         let _ = self.calls.ask(call).await;
+    }
+}
+
+/// Whether what is recorded before anybody signs in leaves the device some day.
+fn unowned_leaves(config: &Config) -> bool {
+    match config.telemetry.unowned {
+        Unowned::First => true,
+        Unowned::Device => config.issuer.own_name.is_some(),
+        Unowned::Hold => false,
     }
 }
 
@@ -308,6 +317,7 @@ mod tests {
             state: "online",
             pairing: None,
             pairing_ended: None,
+            own_name: None,
             grant: crate::status::Grant {
                 status: "held",
                 account: None,
@@ -377,6 +387,25 @@ mod tests {
         assert_eq!(cpu_times(stat), Some([("user", 2.5), ("system", 0.31)]));
         assert_eq!(cpu_times("7 (cut"), None);
         assert_eq!(cpu_times("7 (cut) S 1 2"), None);
+    }
+
+    #[test]
+    fn before_anybody_signs_in_they_are_recorded_where_they_can_leave() {
+        let leaves = |rest: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("signpost.toml");
+            let text = format!(
+                "[issuer]\nurl = \"https://a.example\"\nclient_id = \"x\"\n\
+                 client_secret_file = \"/s\"\n{rest}"
+            );
+            files::replace(&file, text.as_bytes(), false).unwrap();
+            let sources = crate::config::Sources::file(&file);
+            unowned_leaves(&crate::config::load(&sources).unwrap().config)
+        };
+        assert!(leaves("own_name = true"));
+        assert!(!leaves(""), "there is nothing to send them with");
+        assert!(leaves("[telemetry]\nunowned = \"first\""));
+        assert!(!leaves("own_name = true\n[telemetry]\nunowned = \"hold\""));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod files;
 mod layers;
+mod own_name;
 mod panels;
 mod slips;
 

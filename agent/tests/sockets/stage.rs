@@ -248,6 +248,7 @@ pub(crate) fn status(state: &'static str) -> Status {
             expires_in: 872,
         }),
         pairing_ended: None,
+        own_name: None,
         grant: Grant {
             status: "none",
             account: None,
@@ -276,6 +277,7 @@ pub(crate) fn online() -> Status {
     let now = "2026-11-20T14:03:22Z".to_owned();
     Status {
         pairing: None,
+        own_name: None,
         grant: Grant {
             status: "held",
             account: Some(Account { subject: Some("anna".into()), name: Some(NAME.into()) }),

@@ -147,7 +147,9 @@ async fn rules_decide_by_user_and_group_who_may_have_which_token() {
     assert_eq!(ask(4002, &[], "/v1/token").await.status, 403, "no rule speaks of it");
     assert_eq!(ask(4001, &[], "/v1/status").await.status, 200);
     let narrowed = |scopes: &str| {
-        format!("Token {{ key: TokenKey {{ resource: None, scopes: [{scopes}] }}, min_ttl: 0ns }}")
+        format!(
+            "Token {{ key: TokenKey {{ resource: None, scopes: [{scopes}], by: SignIn }}, min_ttl: 0ns }}"
+        )
     };
     let expected =
         [narrowed("\"read\""), narrowed("\"write\""), "Status { private: false }".to_owned()];

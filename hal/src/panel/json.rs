@@ -124,7 +124,10 @@ fn object(screen: &Screen, language: Language, now: Duration) -> Map<String, Val
             put("stored", (*stored).into());
             "offline"
         }
-        Screen::Waiting { .. } => "waiting",
+        Screen::Waiting { own_name, .. } => {
+            put("own_name", (*own_name).into());
+            "waiting"
+        }
         Screen::SignInAgain { .. } => "sign-in-again",
         Screen::Expiring { .. } => "expiring",
         Screen::Denied { .. } => "denied",
@@ -132,7 +135,10 @@ fn object(screen: &Screen, language: Language, now: Duration) -> Map<String, Val
             put("hint", hint.clone().into());
             "wrong-account"
         }
-        Screen::Blocked => "blocked",
+        Screen::Blocked { own_name } => {
+            put("own_name", (*own_name).into());
+            "blocked"
+        }
         Screen::ResetIn { seconds } => {
             put("seconds", (*seconds).into());
             "reset-in"

@@ -41,7 +41,7 @@ pub fn light(screen: &Screen, since: Duration) -> (Light, Option<Duration>) {
         | Screen::Denied { .. }
         | Screen::WrongAccount { .. } => vec![1000, 500, BLIP, 1250],
         Screen::ResetIn { .. } | Screen::ResetConfirm => vec![BLIP, BLIP],
-        Screen::Blocked => faults(1),
+        Screen::Blocked { .. } => faults(1),
         Screen::Fault(fault) => {
             let number = fault.code.trim_start_matches(|c: char| !c.is_ascii_digit());
             faults(number.parse().unwrap_or(1))
@@ -157,7 +157,7 @@ mod tests {
             (sign_in, "####....####....####...."),
             (Screen::Online, "------------------------"),
             (Screen::Offline { stored: 1 }, "###########.###########."),
-            (Screen::Waiting { start: Start::Button }, "####..#.....####..#....."),
+            (Screen::Waiting { start: Start::Button, own_name: false }, "####..#.....####..#....."),
             (fault("E2"), "#.#........#.#........#."),
             (fault("?"), "#........#........#....."),
         ] {

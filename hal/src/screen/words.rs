@@ -49,7 +49,10 @@ pub(super) fn words(screen: &Screen, language: Language) -> Words {
             let long = say.fill("offline.long", &[("stored", &language.number(*stored))]);
             say.of("offline", say.count(*stored), [long])
         }
-        Screen::Waiting { start } => say.begin("waiting", *start, []),
+        Screen::Waiting { start, own_name: false } => say.begin("waiting", *start, []),
+        Screen::Waiting { start, own_name: true } => {
+            say.begin("own-name", *start, [say.fill("own-name.long", &[])])
+        }
         Screen::SignInAgain { reason, start } => {
             let reason = language.own("again.reason").unwrap_or(reason);
             say.begin("again", *start, [harmless(reason, LONGEST)])
@@ -67,7 +70,13 @@ pub(super) fn words(screen: &Screen, language: Language) -> Words {
         Screen::WrongAccount { hint: None } => {
             Words { title: say.title("wrong"), ..say.plain("wrong-no-hint") }
         }
-        Screen::Blocked => say.plain("blocked"),
+        Screen::Blocked { own_name: false } => say.plain("blocked"),
+        Screen::Blocked { own_name: true } => {
+            let mut words = say.plain("blocked");
+            words.short = say.title("own-name");
+            words.long.push(say.fill("own-name.long", &[]));
+            words
+        }
         Screen::ResetIn { seconds } => {
             let seconds = [("seconds", &*seconds.to_string())];
             let long = say.fill("reset-in.long", &seconds);

@@ -59,17 +59,30 @@ pub enum Mood {
     Wants(&'static str),
     /// Nobody may send.
     Forbidden,
+    /// The device may not send in its own name: this status.
+    NotInOwnName(u16),
+    /// Nobody else than the device may: this status.
+    OnlyInOwnName(u16),
     /// At most so many records in one request.
     TooLarge(u64),
     /// Busy: this status, and so many seconds in `Retry-After`; as a date where asked.
     Busy(u16, u32, bool),
 }
 
+/// Who sends, as far as a token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// This person, by this sign-in.
+    Person(Person, usize),
+    /// The device in its own name.
+    Device,
+}
+
 /// One request that arrived whole.
 #[derive(Debug)]
 pub(super) struct Arrived {
     /// Who sends, as far as the token says.
-    pub(super) sender: Option<(Person, usize)>,
+    pub(super) sender: Option<Sender>,
     /// The names of the records in it.
     pub(super) records: Vec<u32>,
     /// The ones that were not taken, for good.
@@ -127,20 +140,34 @@ impl Backend {
             reply: reply(200),
         };
         let access = bearer(request).and_then(|token| issuer.access_token(token));
-        arrived.sender =
-            access.map(|access| (issuer.families[access.family].person, access.family));
+        let own = bearer(request).and_then(|token| issuer.own_token(token));
+        let sender =
+            |access: Access| Sender::Person(issuer.families[access.family].person, access.family);
+        arrived.sender = access.map(sender).or(own.map(|_| Sender::Device));
         if let Mood::Busy(status, seconds, as_date) = self.mood {
             arrived.reply = busy(status, seconds, as_date, at);
             return arrived;
         }
-        if let (true, Some(token)) = (issuer.policy.dpop, bearer(request))
-            && let Err(why) = self.proofs.check(BACKEND, request, Some(token), at)
-        {
-            arrived.reply = proofs::challenge(&why, BACKEND, at);
-            return arrived;
+        let mut proved = None;
+        if let (true, Some(token)) = (issuer.policy.dpop, bearer(request)) {
+            match self.proofs.check(BACKEND, request, Some(token), at) {
+                Ok(key) => proved = Some(key),
+                Err(why) => {
+                    arrived.reply = proofs::challenge(&why, BACKEND, at);
+                    return arrived;
+                }
+            }
         }
         let is_meant = |access: Access| access.for_telemetry || !self.is_choosy;
-        let honoured = access.is_some_and(|access| issuer.honours(access, at) && is_meant(access));
+        let honoured = access.is_some_and(|access| issuer.honours(access, at) && is_meant(access))
+            || own.is_some_and(|(end, key)| at < end && key == proved.as_deref());
+        if let (Mood::NotInOwnName(status), Some(_), _)
+        | (Mood::OnlyInOwnName(status), _, Some(_)) = (self.mood, own, access)
+        {
+            self.unauthorized += u64::from(status == 401);
+            arrived.reply = reply(status);
+            return arrived;
+        }
         if !honoured || self.mood == Mood::Unauthorized {
             self.unauthorized += 1;
             arrived.reply = reply(401);

@@ -17,6 +17,8 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 pub const ISSUER: &str = "https://idp.example";
 /// Who the device is at the issuer.
 pub(super) const CLIENT: &str = "signpost";
+/// What the device proves itself with, where it speaks in its own name.
+pub(super) const CLIENT_SECRET: &str = "canary-t-client";
 /// A resource for which the issuer gives no token.
 pub(super) const FORBIDDEN_RESOURCE: &str = "https://forbidden.example";
 
@@ -170,6 +172,10 @@ pub struct Issuer {
     /// By the number that each token carries: their texts are alike for long.
     refresh: BTreeMap<u64, (String, (usize, u32))>,
     access: BTreeMap<u64, (String, Access)>,
+    /// Tokens in the device's own name: until when, and the key that each is bound to.
+    own: BTreeMap<u64, (String, Duration, Option<String>)>,
+    /// No client gets a token in its own name.
+    pub refuses_own_name: bool,
     /// Somebody else signs its id_tokens, in its name.
     pub forges: bool,
     key: (String, Ed25519KeyPair),
@@ -198,6 +204,8 @@ impl Issuer {
             codes: BTreeMap::new(),
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
+            own: BTreeMap::new(),
+            refuses_own_name: false,
             forges: false,
             key,
             forger,
@@ -256,8 +264,36 @@ impl Issuer {
             Some("urn:ietf:params:oauth:grant-type:device_code") => {
                 self.poll(&field("device_code").unwrap_or_default(), key, at)
             }
+            Some("client_credentials")
+                if field("client_secret").as_deref() != Some(CLIENT_SECRET) =>
+            {
+                error(401, "invalid_client")
+            }
+            Some("client_credentials") if self.refuses_own_name => {
+                error(400, "unauthorized_client")
+            }
+            Some("client_credentials") => self.own_name(key, at),
             Some(_) | None => error(400, "unsupported_grant_type"),
         }
+    }
+
+    fn own_name(&mut self, key: Option<String>, at: Duration) -> Reply {
+        let token = self.secret("o");
+        let lifetime = self.policy.access_lifetime;
+        let token_type = if key.is_some() { "DPoP" } else { "Bearer" };
+        self.own.retain(|_, (_, end, _)| *end > at);
+        self.own.insert(self.made, (token.clone(), at + lifetime, key));
+        let seconds = lifetime.as_secs();
+        let body = format!(
+            r#"{{"access_token":"{token}","token_type":"{token_type}","expires_in":{seconds}}}"#
+        );
+        reply(200, &body)
+    }
+
+    /// Until when this is a token in the device's own name, and the key that it is bound to.
+    pub(super) fn own_token(&self, token: &str) -> Option<(Duration, Option<&str>)> {
+        let (text, end, key) = self.own.get(&number(token)?)?;
+        (text == token).then_some((*end, key.as_deref()))
     }
 
     /// A person types `user_code` and says yes (`Some`) or no. False where the page says that

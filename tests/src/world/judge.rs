@@ -14,6 +14,7 @@ use super::{
 use serde_json::Value;
 use signpost::ports::{CallerId, Entry, Job};
 use signpost_core::{
+    delivery::Unowned,
     fault::Fault,
     http::{Body, Outcome, Request},
     owner::{OwnerId, OwnerRule},
@@ -33,12 +34,13 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The most requests of a kind in an hour that are no storm. Polls follow the interval; whatever
 /// else is tried again starts at seconds and ends at minutes, and starts anew after a restart.
-const STORM: [(Kind, usize); 9] = [
+const STORM: [(Kind, usize); 10] = [
     (Kind::Discovery, 150),
     (Kind::Keys, 90),
     (Kind::Code, 150),
     (Kind::Poll, 3_600),
     (Kind::Refresh, 90),
+    (Kind::OwnName, 90),
     (Kind::Nonce, 90),
     (Kind::Revocation, 90),
     (Kind::Telemetry, 500),
@@ -116,11 +118,11 @@ struct Poll {
 }
 
 impl Judge {
-    pub(super) fn new(rule: OwnerRule, first: u32, unowned_with_first: bool, p: &Policy) -> Self {
+    pub(super) fn new(rule: OwnerRule, first: u32, unowned: Unowned, p: &Policy) -> Self {
         Self {
             tries_previous: false,
             verdicts: Verdicts::default(),
-            ledger: Ledger::new(first, unowned_with_first, p.id_token),
+            ledger: Ledger::new(first, unowned, p.id_token),
             rule,
             durable: SessionRecord::default(),
             on_the_way: VecDeque::new(),
@@ -332,6 +334,11 @@ impl Judge {
         }
         *self.flying.entry(kind).or_default() += 1;
         let flying = self.flying[&kind];
+        let exchanges = [Kind::Refresh, Kind::OwnName].map(|kind| self.flying.get(&kind));
+        let exchanges: u32 = exchanges.into_iter().flatten().sum();
+        if exchanges > 1 && matches!(kind, Kind::Refresh | Kind::OwnName) {
+            self.verdicts.broken(10, format!("{exchanges} exchanges for tokens at a time"));
+        }
         self.count_hour(kind);
         let now = self.verdicts.now;
         if let Some(until) = self.quiet.remove(&kind).filter(|until| now < *until) {
@@ -340,9 +347,6 @@ impl Judge {
         }
         match kind {
             Kind::Refresh => {
-                if flying > 1 {
-                    self.verdicts.broken(10, format!("{flying} refreshes at a time"));
-                }
                 self.refreshes += 1;
                 self.judge_refresh(request, issuer);
             }
@@ -353,7 +357,12 @@ impl Judge {
                 }
             }
             Kind::Strange => self.verdicts.broken(7, format!("a request to {}", request.url)),
-            Kind::Discovery | Kind::Keys | Kind::Code | Kind::Nonce | Kind::Revocation => {}
+            Kind::Discovery
+            | Kind::Keys
+            | Kind::Code
+            | Kind::OwnName
+            | Kind::Nonce
+            | Kind::Revocation => {}
         }
     }
 
@@ -427,6 +436,7 @@ impl Judge {
             Kind::Code | Kind::Poll => serde_json::from_slice(&reply.body).ok(),
             Kind::Refresh if reply.status == 400 => serde_json::from_slice(&reply.body).ok(),
             Kind::Refresh
+            | Kind::OwnName
             | Kind::Discovery
             | Kind::Keys
             | Kind::Nonce
@@ -461,6 +471,7 @@ impl Judge {
             }
             Kind::Discovery
             | Kind::Keys
+            | Kind::OwnName
             | Kind::Nonce
             | Kind::Revocation
             | Kind::Telemetry

@@ -1,9 +1,13 @@
 //! The judge's book of records: whose each is, and what became of it (design.md, invariants 4
 //! and 8).
 
-use super::{backend::Arrived, issuer::Person, judge::Verdicts};
+use super::{
+    backend::{Arrived, Sender},
+    issuer::Person,
+    judge::Verdicts,
+};
 use signpost_core::{
-    delivery::{DropReason, Dropped, Stream},
+    delivery::{DropReason, Dropped, Stream, Unowned},
     otlp::Signal,
     owner::OwnerId,
 };
@@ -38,7 +42,7 @@ pub(super) struct Ledger {
     first: u32,
     records: Vec<Record>,
     names: BTreeMap<OwnerId, Owner>,
-    unowned_with_first: bool,
+    unowned: Unowned,
     issuer_names_people: bool,
     /// The newest record of a queue that arrived.
     newest: BTreeMap<(Owner, bool), u32>,
@@ -72,12 +76,12 @@ pub struct Balance {
 }
 
 impl Ledger {
-    pub(super) fn new(first: u32, unowned_with_first: bool, issuer_names_people: bool) -> Self {
+    pub(super) fn new(first: u32, unowned: Unowned, issuer_names_people: bool) -> Self {
         Self {
             first,
             records: Vec::new(),
             names: BTreeMap::from([(OwnerId::DEVICE, Owner::Device)]),
-            unowned_with_first,
+            unowned,
             issuer_names_people,
             newest: BTreeMap::new(),
             batch: Vec::new(),
@@ -162,16 +166,18 @@ impl Ledger {
         }
     }
 
-    fn check_sender(&mut self, name: u32, sender: (Person, usize), verdicts: &mut Verdicts) {
-        let (named, unowned) = (self.issuer_names_people, self.unowned_with_first);
+    fn check_sender(&mut self, name: u32, sender: Sender, verdicts: &mut Verdicts) {
+        let (named, unowned) = (self.issuer_names_people, self.unowned);
         let Some(record) = self.find(name) else {
             verdicts.broken(4, format!("record {name} arrived, which nobody sent"));
             return;
         };
-        let may_send = |owner: &Owner| match owner {
-            Owner::Device => unowned,
-            Owner::Person(person) => named && *person == sender.0,
-            Owner::Family(family) => *family == sender.1,
+        let may_send = |owner: &Owner| match (owner, sender) {
+            (Owner::Device, Sender::Device) => unowned == Unowned::InOwnName,
+            (Owner::Device, Sender::Person(..)) => unowned == Unowned::WithFirst,
+            (Owner::Person(person), Sender::Person(sender, _)) => named && *person == sender,
+            (Owner::Family(family), Sender::Person(_, sender)) => *family == sender,
+            (Owner::Person(_) | Owner::Family(_), Sender::Device) => false,
         };
         if !record.owners.iter().any(may_send) {
             let owners = &record.owners;
@@ -249,7 +255,7 @@ impl Ledger {
             Balance { refused: self.refused, reported: self.reported, ..Balance::default() };
         for (index, record) in self.records.iter().enumerate() {
             let mine = |owner: &Owner| {
-                *owner == current || *owner == Owner::Device && self.unowned_with_first
+                *owner == current || *owner == Owner::Device && self.sends_unowned()
             };
             balance.acknowledged += u64::from(record.acknowledged);
             balance.delivered += u64::from(record.delivered);
@@ -280,9 +286,9 @@ impl Ledger {
         balance
     }
 
-    /// Whether records of nobody go with somebody's token.
-    pub(super) const fn sends_unowned(&self) -> bool {
-        self.unowned_with_first
+    /// Whether records of nobody go out.
+    pub(super) fn sends_unowned(&self) -> bool {
+        self.unowned != Unowned::Wait
     }
 
     fn find(&mut self, name: u32) -> Option<&mut Record> {

@@ -8,6 +8,7 @@ use super::{
 use fastrand::Rng;
 use signpost::config::{Commit, Span};
 use signpost_core::{
+    delivery::Unowned,
     owner::OwnerRule,
     profile::{ENTRA, GENERIC, GOOGLE, Profile},
     session::State,
@@ -214,7 +215,7 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         // Where nobody is named, nobody can take over and nobody can come back.
         id_token: true,
         revocation: rng.u8(0..5) > 0,
-        dpop: rng.u8(0..4) == 0,
+        dpop: rng.u8(0..4) == 0 && sabotage != Some(Sabotage::SwapNames),
     };
     let manners = Manners {
         approves_after: 10..900,
@@ -229,7 +230,13 @@ fn draw_setup(seed: u64, climate: Climate, sabotage: Option<Sabotage>, rng: &mut
         policy: if calm { Policy::default() } else { usual },
         owner: if rng.u8(0..4) > 0 { OwnerRule::First } else { OwnerRule::Any },
         telemetry_resource: (rng.u8(0..4) == 0).then_some(BACKEND),
-        unowned_with_first: sabotage != Some(Sabotage::LendToken) && rng.bool(),
+        unowned: match (sabotage, rng.u8(0..3)) {
+            (Some(Sabotage::LendToken), _) => Unowned::Wait,
+            (Some(Sabotage::SwapNames), _) => Unowned::InOwnName,
+            (_, 0) => Unowned::Wait,
+            (_, 1) => Unowned::WithFirst,
+            _ => Unowned::InOwnName,
+        },
         medium: media[rng.usize(..3)],
         spool_units: 24,
         rtc: draw_rtc(rng),
@@ -317,7 +324,9 @@ fn draw_happening(rng: &mut Rng) -> (Happening, Duration) {
 }
 
 fn draw_mood(rng: &mut Rng) -> Mood {
-    match rng.u8(0..8) {
+    match rng.u8(0..10) {
+        8 => Mood::NotInOwnName(if rng.bool() { 401 } else { 403 }),
+        9 => Mood::OnlyInOwnName(if rng.bool() { 401 } else { 403 }),
         0 => Mood::Unauthorized,
         1 => Mood::Forbidden,
         2 => Mood::TooLarge(rng.u64(1..10)),

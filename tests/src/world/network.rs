@@ -26,6 +26,8 @@ pub enum Kind {
     Poll,
     /// A new access token.
     Refresh,
+    /// An access token in the device's own name.
+    OwnName,
     /// The issuer's newest nonce, with no token at stake.
     Nonce,
     /// The end of a token.
@@ -39,8 +41,9 @@ pub enum Kind {
 impl Kind {
     /// Of what kind `request` is.
     pub(super) fn of(request: &Request) -> Self {
-        let is_refresh =
-            || issuer::field(request, "grant_type").is_some_and(|grant| grant == "refresh_token");
+        let is_grant =
+            |name: &str| issuer::field(request, "grant_type").is_some_and(|grant| grant == name);
+        let is_refresh = || is_grant("refresh_token");
         let is_nobodys =
             || issuer::field(request, "refresh_token").is_some_and(|token| token == "none");
         let path = request.url.strip_prefix(ISSUER);
@@ -52,6 +55,7 @@ impl Kind {
             (Peer::Issuer, Some("/device")) => Self::Code,
             (Peer::Issuer, Some("/token")) if is_refresh() && is_nobodys() => Self::Nonce,
             (Peer::Issuer, Some("/token")) if is_refresh() => Self::Refresh,
+            (Peer::Issuer, Some("/token")) if is_grant("client_credentials") => Self::OwnName,
             (Peer::Issuer, Some("/token")) => Self::Poll,
             (Peer::Issuer, Some("/revoke")) => Self::Revocation,
             (Peer::Issuer | Peer::Telemetry, _) => Self::Strange,
@@ -206,6 +210,7 @@ impl Network {
             | Kind::Code
             | Kind::Poll
             | Kind::Refresh
+            | Kind::OwnName
             | Kind::Nonce
             | Kind::Revocation => self.issuer_unwell,
             Kind::Strange => 0,

@@ -187,7 +187,7 @@ fn asks_for_somebody(screen: &Screen) -> bool {
         | Screen::Online
         | Screen::Offline { .. }
         | Screen::Expiring { .. }
-        | Screen::Blocked
+        | Screen::Blocked { .. }
         | Screen::ResetIn { .. }
         | Screen::ResetConfirm
         | Screen::ResetDone { .. }

@@ -36,6 +36,8 @@ pub enum Sabotage {
     ShowToken,
     /// A record of nobody goes with somebody's token.
     LendToken,
+    /// A batch goes with the token of the one before it, whoever that was for.
+    SwapNames,
     /// Programs that ask for a token get no answer.
     Deaf,
     /// A panel that hangs stops everything.
@@ -52,7 +54,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Every way.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AckUnwritten,
         Self::DropSuspended,
         Self::OldFlash,
@@ -64,6 +66,7 @@ impl Sabotage {
         Self::JournalCode,
         Self::ShowToken,
         Self::LendToken,
+        Self::SwapNames,
         Self::Deaf,
         Self::HangingPanel,
         Self::TwoRefreshes,
@@ -83,7 +86,7 @@ impl Sabotage {
             Self::PollEarly => 5,
             Self::TrustAnyClock => 6,
             Self::JournalCode | Self::ShowToken => 7,
-            Self::LendToken => 8,
+            Self::LendToken | Self::SwapNames => 8,
             Self::Deaf | Self::HangingPanel => 9,
             Self::TwoRefreshes | Self::Storm => 10,
             Self::AdmitAnyone | Self::KeepForeignGrant => 11,
@@ -100,6 +103,7 @@ pub(super) struct Saboteur {
     last_poll: Option<Request>,
     old_token: Option<String>,
     stolen: Vec<u8>,
+    last_token: Option<Secret>,
     old_flash: Option<Chip>,
 }
 
@@ -164,6 +168,13 @@ impl Saboteur {
             (Sabotage::LendToken, Kind::Telemetry) => {
                 if let Some(Body::Protobuf(body)) = &mut request.body {
                     body.extend(&self.stolen);
+                }
+            }
+            (Sabotage::SwapNames, Kind::Telemetry) => {
+                let header = request.headers.iter_mut().find(|(name, _)| name == "authorization");
+                if let Some((_, value)) = header {
+                    let before = self.last_token.replace(value.clone());
+                    *value = before.unwrap_or_else(|| value.clone());
                 }
             }
             (Sabotage::PollEarly, Kind::Poll) => self.last_poll = Some(request.clone()),

@@ -1,15 +1,19 @@
 //! What a world is made of, and the agent's configuration in it.
 
-use super::{BACKEND, BUILD, ISSUER, Manners, Medium, Policy, Rtc, Sabotage, issuer::CLIENT};
+use super::{
+    BACKEND, BUILD, ISSUER, Manners, Medium, Policy, Rtc, Sabotage,
+    issuer::{CLIENT, CLIENT_SECRET},
+};
 use signpost::{
     config::{Commit, ShowAccount},
     driver::DriverConfig,
 };
 use signpost_core::{
-    delivery::DeliveryConfig,
-    issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig},
+    delivery::{DeliveryConfig, Unowned},
+    issuer::{ClientAuth, ExplicitEndpoints, IssuerConfig, OwnName},
     owner::OwnerRule,
     profile::{GENERIC, Profile},
+    secret::Secret,
     session::{SessionConfig, TokenKey},
 };
 use signpost_hal::screen::{Start, Support};
@@ -27,8 +31,9 @@ pub struct Setup {
     pub owner: OwnerRule,
     /// Telemetry has a token of its own, for this resource.
     pub telemetry_resource: Option<&'static str>,
-    /// Whether records that came before the first sign-in go with the first user's token.
-    pub unowned_with_first: bool,
+    /// What becomes of records that came before the first sign-in; in the device's own name it has
+    /// credentials of its own.
+    pub unowned: Unowned,
     /// Whether what waits for somebody goes when somebody else signs in.
     pub purges_other_accounts: bool,
     /// What flash is made of.
@@ -64,7 +69,7 @@ impl Setup {
             profile: &GENERIC,
             owner: OwnerRule::First,
             telemetry_resource: None,
-            unowned_with_first: true,
+            unowned: Unowned::WithFirst,
             purges_other_accounts: false,
             medium: Medium::File,
             spool_units: 24,
@@ -81,18 +86,24 @@ impl Setup {
 }
 
 pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
+    let own_name = (setup.unowned == Unowned::InOwnName)
+        .then(|| OwnName { scopes: vec!["telemetry.write".into()], ..OwnName::default() });
     let issuer = IssuerConfig {
         profile: setup.profile,
         code_lifetime: None,
         url: Some(ISSUER.into()),
         explicit: ExplicitEndpoints::default(),
         client_id: CLIENT.into(),
-        client_auth: ClientAuth::None,
+        client_auth: match own_name {
+            Some(_) => ClientAuth::SecretPost(Secret::new(CLIENT_SECRET)),
+            None => ClientAuth::None,
+        },
         dpop: setup.policy.dpop,
         scopes: ["openid", "offline_access", "telemetry.write"].map(Into::into).into(),
         resource: None,
         audience: None,
         extra: Vec::new(),
+        own_name,
     };
     DriverConfig {
         session: SessionConfig {
@@ -106,7 +117,7 @@ pub(super) fn driver_config(setup: &Setup) -> DriverConfig {
             endpoint: BACKEND.into(),
             key: TokenKey::new(setup.telemetry_resource.map(Into::into), &[]),
             headers: Vec::new(),
-            unowned_with_first: setup.unowned_with_first,
+            unowned: setup.unowned,
         }),
         boot_id: [0; 16],
         start: if setup.has_button { Start::Button } else { Start::Replug },

@@ -15,6 +15,7 @@ mod device;
 mod sockets;
 
 use signpost_core::{
+    delivery::Unowned,
     http::{Cause, Reply},
     session::Event,
 };
@@ -77,7 +78,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
 
 /// The endpoints, and how long the protocol may wait there after a fault of [`SPAN`], in seconds:
 /// the longest back-off and a few exchanges.
-const COLUMNS: [(&str, Kind, u64); 6] = [
+const COLUMNS: [(&str, Kind, u64); 7] = [
     ("discovery", Kind::Discovery, 65),
     ("code", Kind::Code, 65),
     ("poll", Kind::Poll, 65),
@@ -85,6 +86,7 @@ const COLUMNS: [(&str, Kind, u64); 6] = [
     ("JWKS", Kind::Keys, 95),
     // It doubles without an end that matters here.
     ("revocation", Kind::Revocation, 2 * 180 + 5),
+    ("own name", Kind::OwnName, 305),
 ];
 
 impl Fault {
@@ -134,7 +136,10 @@ fn live(kind: Kind, fault: &Fault, seed: u64) -> (World, Option<Duration>) {
     // Under reuse detection a lost answer may cost the sign-in; `world_scenarios` has that.
     let policy = Policy { rotation: Rotation::OldStaysValid, ..Policy::default() };
     let manners = Manners { approves_after: 30..31, ..Manners::attentive() };
-    let mut world = World::new(Setup { policy, manners, programs: false, ..Setup::new(seed) });
+    let is_own = kind == Kind::OwnName;
+    let unowned = if is_own { Unowned::InOwnName } else { Unowned::WithFirst };
+    let setup = Setup { policy, manners, unowned, programs: false, ..Setup::new(seed) };
+    let mut world = World::new(setup);
     let shown = |world: &World| world.count(&Event::CodeShown) > 0;
     let signed_in = |world: &World| world.count(&Event::SignedIn { replaced: false }) > 0;
     let refreshed = |world: &World| world.count(&Event::Refreshed { rotated: true }) > 0;
@@ -197,6 +202,16 @@ fn live(kind: Kind, fault: &Fault, seed: u64) -> (World, Option<Duration>) {
             let waited = took(&mut world, &told);
             assert!(!world.issuer.families[0].alive);
             waited
+        }
+        Kind::OwnName => {
+            world.behave(Manners::absent());
+            fault.begin(kind, &mut world);
+            world.run_for(30 * SECOND);
+            world.send_record();
+            ends_after(&mut world, SPAN);
+            let granted = |world: &World| world.count(&Event::OwnNameGranted) > 0;
+            assert!(!granted(&world), "the fault was none");
+            took(&mut world, &granted)
         }
         Kind::Nonce | Kind::Telemetry | Kind::Strange => None,
     };

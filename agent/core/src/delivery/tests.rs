@@ -42,7 +42,7 @@ impl Rig {
             endpoint: "https://t.example".into(),
             key: TokenKey::default(),
             headers: vec![],
-            unowned_with_first: false,
+            unowned: Unowned::Wait,
         };
         let boot = Boot::new(Duration::from_secs(100));
         let now = Now { boot, wall: Some(Wall::new(Duration::from_secs(1_800_000_000))) };
@@ -318,7 +318,7 @@ fn unowned_records_wait_unless_the_first_user_takes_them() {
     let mut rig = Rig::new();
     rig.delivery.handle_stock(stock(OwnerId::DEVICE));
     assert_eq!(rig.poll(), None);
-    rig.delivery.config.unowned_with_first = true;
+    rig.delivery.config.unowned = Unowned::WithFirst;
     assert!(
         matches!(rig.poll(), Some(Action::Read(Read { queue: q, .. })) if q.owner == OwnerId::DEVICE)
     );
@@ -441,4 +441,203 @@ fn a_request_of_several_records_is_taken_apart_where_the_backend_refuses_it() {
     rig.delivery.handle_outcome(&status(200), rig.now);
     let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
     assert_eq!((read.settled, read.refreeze), (Some(half), false));
+}
+
+/// Tokens in both names, and what was asked of the machine with them.
+struct Both {
+    delivery: Delivery,
+    now: Now,
+    owner: OwnerId,
+    owners: TokenAnswer,
+    own: TokenAnswer,
+}
+
+fn named(name: &str, generation: u64) -> TokenAnswer {
+    let TokenAnswer::Ready(access) = access(generation) else { panic!("a token") };
+    TokenAnswer::Ready(AccessToken { token: Secret::new(name), ..access })
+}
+
+/// Both have something to send.
+fn of_both() -> impl Iterator<Item = (Queue, u64)> {
+    [(queue(OwnerId::DEVICE), 0), (queue(ANNA), 0)].into_iter()
+}
+
+impl Both {
+    /// All of this queue is over.
+    fn empty(&mut self, queue: Queue) {
+        let rest = self.delivery.stock.clone().into_iter();
+        self.delivery.handle_stock(rest.filter(|(it, _)| *it != queue));
+    }
+
+    fn new(owner: OwnerId) -> Self {
+        let Rig { mut delivery, now, .. } = Rig::new();
+        delivery.config.unowned = Unowned::InOwnName;
+        delivery.handle_stock(of_both());
+        Self { delivery, now, owner, owners: named("anna", 1), own: named("own", 2) }
+    }
+
+    fn poll(&mut self) -> Option<Action> {
+        let (owners, own) = (self.owners.clone(), self.own.clone());
+        let token = |key: &TokenKey| if key.is_own_name() { own.clone() } else { owners.clone() };
+        self.delivery.poll_action(self.owner, token, self.now)
+    }
+
+    /// Goes on until something is sent or nothing happens; settles what was taken. Says with whose
+    /// token whose records went.
+    fn next(&mut self) -> Option<(String, OwnerId)> {
+        for _ in 0..40 {
+            match self.poll()? {
+                // What was sent was all there is in that queue.
+                Action::Read(Read { queue, settled: Some(_), .. }) => {
+                    self.empty(queue);
+                    self.delivery.handle_batch(None);
+                }
+                Action::Read(Read { queue, .. }) => {
+                    self.delivery.handle_batch(Some(Batch { queue, ..batch(0, 0) }));
+                }
+                Action::Send(request) => {
+                    let Step::Sending(batch, _) = &self.delivery.step else { panic!("sends") };
+                    let owner = batch.queue.owner;
+                    return Some((header(&request, "authorization").into(), owner));
+                }
+                Action::Settle { queue, .. } => {
+                    self.empty(queue);
+                    self.delivery.handle_settled(true, self.now);
+                }
+                Action::Rejected(..) | Action::Challenged(..) | Action::Note(_) => {}
+            }
+        }
+        panic!("it spins")
+    }
+
+    fn hear(&mut self, code: u16) {
+        self.delivery.handle_outcome(&status(code), self.now);
+    }
+
+    fn pass_to_wake(&mut self) {
+        self.now.boot = self.delivery.poll_wake(self.owner).expect("a wake").max(self.now.boot);
+    }
+}
+
+fn sent(name: &str, owner: OwnerId) -> Option<(String, OwnerId)> {
+    Some((format!("Bearer {name}"), owner))
+}
+
+#[test]
+fn invariant_8_the_devices_records_go_in_its_own_name_and_nobody_elses_do() {
+    // Nobody is signed in: Anna's wait.
+    let mut both = Both::new(OwnerId::DEVICE);
+    both.owners = TokenAnswer::SignInNeeded;
+    assert_eq!(both.next(), sent("own", OwnerId::DEVICE));
+    assert!(both.delivery.is_in_own_name());
+    both.hear(200);
+    assert_eq!(both.next(), None);
+    assert_eq!(both.delivery.held(), None, "nothing that may be sent waits");
+    // Anna is.
+    let mut both = Both::new(ANNA);
+    let mut seen = vec![both.next()];
+    both.hear(200);
+    seen.push(both.next());
+    both.hear(200);
+    assert_eq!(both.next(), None);
+    assert!(seen.contains(&sent("own", OwnerId::DEVICE)) && seen.contains(&sent("anna", ANNA)));
+}
+
+#[test]
+fn what_the_backend_holds_against_one_sender_holds_up_that_one_only() {
+    for (refused, code) in [("own", 401), ("own", 403), ("anna", 401), ("anna", 403)] {
+        let (other, theirs, mine) = match refused {
+            "own" => ("anna", ANNA, OwnerId::DEVICE),
+            _ => ("own", OwnerId::DEVICE, ANNA),
+        };
+        let mut both = Both::new(ANNA);
+        let mut times = 0;
+        // Each refusal is followed by a fresh token that is refused, too.
+        let mut arrived = 0;
+        for generation in 10..40 {
+            both.delivery.handle_stock(of_both());
+            while let Some((authorization, owner)) = both.next() {
+                if authorization == format!("Bearer {refused}") {
+                    assert_eq!(owner, mine);
+                    times += 1;
+                    both.hear(code);
+                    let fresh = named(refused, generation);
+                    if refused == "own" { both.own = fresh } else { both.owners = fresh }
+                } else {
+                    assert_eq!((authorization, owner), sent(other, theirs).expect("one"));
+                    arrived += 1;
+                    both.hear(200);
+                }
+            }
+            both.now.boot = both.now.boot + Duration::from_secs(60);
+        }
+        assert!(arrived == 30, "{refused} {code}: {arrived} of the other arrived");
+        assert!((2..12).contains(&times), "{refused} {code}: {times} tries in half an hour");
+        let hold = if code == 401 { Hold::Unauthorized } else { Hold::Forbidden };
+        assert_eq!(both.delivery.held(), Some(hold));
+        let fault = if code == 401 { Fault::BackendUnauthorized } else { Fault::BackendForbidden };
+        assert!(both.delivery.faults().has(fault), "the other's success does not clear it");
+        assert_eq!(both.delivery.sends_in_own_name(), refused != "own");
+    }
+}
+
+#[test]
+fn a_token_that_is_awaited_holds_up_nobody_else_and_nothing_spins() {
+    let mut both = Both::new(ANNA);
+    both.owners = TokenAnswer::Pending;
+    assert_eq!(both.next(), sent("own", OwnerId::DEVICE));
+    both.hear(200);
+    assert_eq!(both.next(), None);
+    assert_eq!(both.delivery.poll_wake(ANNA), None, "an event brings it");
+    both.owners = named("anna", 3);
+    assert_eq!(both.next(), sent("anna", ANNA));
+    // Both wait: neither is read over and over.
+    let mut both = Both::new(ANNA);
+    (both.owners, both.own) = (TokenAnswer::Pending, TokenAnswer::Pending);
+    let reads = (0..20).filter(|_| {
+        let action = both.poll();
+        if let Some(Action::Read(Read { queue, .. })) = action {
+            both.delivery.handle_batch(Some(Batch { queue, ..batch(0, 0) }));
+            return true;
+        }
+        false
+    });
+    assert_eq!(reads.count(), 1);
+    both.own = named("own", 4);
+    assert_eq!(both.next(), sent("own", OwnerId::DEVICE));
+}
+
+#[test]
+fn an_outage_is_everybodys() {
+    let mut both = Both::new(ANNA);
+    let first = both.next();
+    both.hear(503);
+    assert_eq!(both.next(), None, "the other does not try at once");
+    both.pass_to_wake();
+    assert_eq!(both.next(), first);
+}
+
+#[test]
+fn a_new_owner_is_not_held_to_account_for_the_devices_own_name() {
+    let mut both = Both::new(OwnerId::DEVICE);
+    assert_eq!(both.next(), sent("own", OwnerId::DEVICE));
+    both.hear(403);
+    assert_eq!(both.next(), None);
+    both.owner = ANNA;
+    assert_eq!(both.next(), sent("anna", ANNA));
+    both.hear(200);
+    assert_eq!(both.next(), None, "its own name is still refused");
+    assert!(both.delivery.faults().has(Fault::BackendForbidden));
+}
+
+#[test]
+fn a_challenge_in_the_devices_own_name_asks_nobody_to_sign_in() {
+    let mut both = Both::new(OwnerId::DEVICE);
+    both.next();
+    let challenge = "Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\"";
+    let headers = vec![("www-authenticate".to_string(), challenge.to_string())];
+    let outcome = Outcome::Reply(Reply { status: 401, headers, body: vec![] });
+    both.delivery.handle_outcome(&outcome, both.now);
+    assert!(matches!(both.poll(), Some(Action::Rejected(key, _)) if key.is_own_name()));
+    assert_eq!(both.delivery.held(), Some(Hold::Unauthorized));
 }

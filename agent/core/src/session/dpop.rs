@@ -110,7 +110,9 @@ impl Session {
 
     /// Whether something waits for a key.
     pub(super) fn lacks_key(&self) -> bool {
-        let needed = self.record.grant.is_some() || !matches!(self.pairing, Pairing::Resting(_));
+        let needed = self.record.grant.is_some()
+            || self.config.issuer.own_name.is_some()
+            || !matches!(self.pairing, Pairing::Resting(_));
         self.config.issuer.dpop && needed && self.record.device_key.is_none()
     }
 
@@ -141,7 +143,7 @@ impl Session {
 
     /// The issuer refuses a proof for its nonce alone: the same again, with the new one, once.
     pub(super) fn retries_with_nonce(&mut self, activity: Activity, outcome: &Outcome) -> bool {
-        if !matches!(activity, Activity::Poll | Activity::Refresh) {
+        if !matches!(activity, Activity::Poll | Activity::Refresh | Activity::OwnName) {
             return false;
         }
         let wanted = wire::wants_nonce(outcome) && !self.dpop.retried;
@@ -149,11 +151,14 @@ impl Session {
         match activity {
             Activity::Poll if wanted => self.poll_again(),
             Activity::Refresh if wanted => self.refresh_again(),
+            // It is wanted still.
+            Activity::OwnName if wanted => self.own_name.want(),
             Activity::Discovery
             | Activity::Keys
             | Activity::Code
             | Activity::Poll
             | Activity::Refresh
+            | Activity::OwnName
             | Activity::Revoke
             | Activity::Nonce => return false,
         }
@@ -191,9 +196,9 @@ impl Session {
             Some(_) | None => {
                 self.dpop.looked = Some(self.now.boot);
                 // One whose nonce is good still has no reason to send another.
-                let token = self.endpoints.as_ref().map(|endpoints| endpoints.token.as_str());
+                let token = self.token_endpoint.as_deref();
                 self.dpop.issuer_wants_none =
-                    token.is_ok_and(|token| self.dpop.nonce(token).is_none());
+                    token.is_some_and(|token| self.dpop.nonce(token).is_none());
             }
         }
     }

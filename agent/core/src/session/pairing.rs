@@ -361,7 +361,7 @@ impl Session {
         self.abandon(Activity::Refresh);
         self.refresh.forget();
         self.refresh.succeeded = Some(candidate.received);
-        self.tokens.clear();
+        self.tokens.end_sign_in();
         self.tokens.put(
             TokenKey::default(),
             &candidate.reply,

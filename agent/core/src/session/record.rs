@@ -103,13 +103,20 @@ pub struct Quiet {
     pub refresh: Option<Boot>,
     /// To revoke.
     pub revoke: Option<Boot>,
+    /// For a token in the device's own name.
+    pub own_name: Option<Boot>,
 }
 
 impl Quiet {
     /// What of it is still to come.
     pub(super) fn after(self, now: Boot) -> Self {
         let still = |at: Option<Boot>| at.filter(|at| *at > now);
-        Self { code: still(self.code), refresh: still(self.refresh), revoke: still(self.revoke) }
+        Self {
+            code: still(self.code),
+            refresh: still(self.refresh),
+            revoke: still(self.revoke),
+            own_name: still(self.own_name),
+        }
     }
 }
 

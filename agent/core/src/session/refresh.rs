@@ -128,6 +128,10 @@ impl Refresh {
         self.refused.iter().any(|(refused, until)| refused == key && *until > now)
     }
 
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.current.is_some()
+    }
+
     pub(super) const fn is_failing(&self) -> bool {
         self.failing
     }
@@ -179,14 +183,15 @@ impl Session {
         if !refreshable {
             return self.tokens.end(&TokenKey::default()).filter(|_| grant.suspension.is_none());
         }
-        if self.refresh.current.is_some() || self.candidate.is_some() {
+        let other = self.is_under_way(Activity::OwnName);
+        if other || self.refresh.current.is_some() || self.candidate.is_some() {
             return None;
         }
         if let Some(suspension) = grant.suspension {
             return (suspension.tries < MAX_TRIES).then_some(self.refresh.not_before);
         }
         let wanted = self.refresh.wanted.iter().map(|key| self.tokens.refresh_allowed_at(key));
-        let next = wanted.min().into_iter().chain(self.tokens.wake()).min()?;
+        let next = wanted.min().into_iter().chain(self.tokens.wake(false)).min()?;
         Some(next.max(self.refresh.not_before))
     }
 
@@ -219,7 +224,7 @@ impl Session {
             self.refresh.wanted.iter().position(|key| tokens.refresh_allowed_at(key) <= now);
         let key = match ready {
             Some(index) => self.refresh.wanted.remove(index),
-            None => tokens.due(now),
+            None => tokens.due(false, now),
         };
         let Some(grant) = &mut self.record.grant else { return };
         // A suspended grant is tried for its own sake.
@@ -360,7 +365,7 @@ impl Session {
         self.refresh.wanted.clear();
         self.refresh.failing = true;
         self.refresh.not_before = self.now.boot + DAILY;
-        self.tokens.clear();
+        self.tokens.end_sign_in();
         let wall = self.gate.usable(self.now);
         let Some(grant) = &mut self.record.grant else { return };
         let first = grant.suspension.is_none();

@@ -26,6 +26,10 @@ impl Session {
         challenge: Challenge,
         now: Now,
     ) {
+        if key.is_own_name() {
+            // No sign-in makes that one any stronger.
+            return self.handle_rejected(key, generation, now);
+        }
         self.now = now;
         let grant = self.record.grant.as_ref().filter(|grant| grant.suspension.is_none());
         let refreshable =

@@ -3,6 +3,7 @@
 mod blocked;
 mod ending;
 mod identity;
+mod own_name;
 mod owner;
 mod proofs;
 mod quiet;
@@ -75,6 +76,7 @@ fn config() -> SessionConfig {
             resource: None,
             audience: None,
             extra: vec![],
+            own_name: None,
         },
         owner: OwnerRule::First,
         renewals: 3,

@@ -35,13 +35,42 @@ pub struct TokenKey {
     pub resource: Option<String>,
     /// Narrower scopes, sorted; empty: all that were granted.
     pub scopes: Vec<String>,
+    /// Whose right it carries, and how it is got.
+    pub by: By,
+}
+
+/// Whose right an access token carries, and how it is got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// The user's, by the refresh token of the sign-in.
+    #[default]
+    SignIn,
+    /// The device's own, by its client credentials (RFC 6749 section 4.4).
+    OwnName,
 }
 
 impl TokenKey {
     /// A key from words as they come: order and repeats of scopes do not matter.
     #[must_use]
     pub fn new(resource: Option<String>, scopes: &[String]) -> Self {
-        Self { resource, scopes: scope_list(&scopes.join(" ")) }
+        Self { resource, scopes: scope_list(&scopes.join(" ")), by: By::SignIn }
+    }
+
+    /// The one in the device's own name.
+    #[must_use]
+    pub const fn own_name() -> Self {
+        Self { resource: None, scopes: Vec::new(), by: By::OwnName }
+    }
+
+    /// It makes no room for others.
+    fn is_kept(&self) -> bool {
+        *self == Self::default() || self.is_own_name()
+    }
+
+    /// Whether it is in the device's own name.
+    #[must_use]
+    pub const fn is_own_name(&self) -> bool {
+        matches!(self.by, By::OwnName)
     }
 }
 
@@ -151,7 +180,7 @@ impl Tokens {
         };
         self.entries.insert(key, entry);
         if self.entries.len() > MAX_TOKENS {
-            let oldest = self.entries.iter().filter(|(key, _)| **key != TokenKey::default());
+            let oldest = self.entries.iter().filter(|(key, _)| !key.is_kept());
             let oldest = oldest.min_by_key(|(_, entry)| (entry.used, entry.received));
             let oldest = oldest.map(|(key, _)| key.clone());
             oldest.and_then(|key| self.entries.remove(&key));
@@ -210,10 +239,11 @@ impl Tokens {
         })
     }
 
-    /// Keys whose refresh is due: the sign-in's own token always, others while they are used.
-    pub(super) fn due(&self, now: Boot) -> Option<TokenKey> {
+    /// Keys whose refresh is due: the sign-in's own token always, others while they are used. Those
+    /// in the device's own name, or all others.
+    pub(super) fn due(&self, own_name: bool, now: Boot) -> Option<TokenKey> {
         let due = |entry: &Entry| entry.refresh_at.is_some_and(|at| at <= now);
-        let kept = self.kept().find(|(_, entry)| due(entry));
+        let kept = self.kept(own_name).find(|(_, entry)| due(entry));
         kept.map(|(key, _)| key.clone())
     }
 
@@ -225,12 +255,13 @@ impl Tokens {
     }
 
     /// When the next refresh is due.
-    pub(super) fn wake(&self) -> Option<Boot> {
-        self.kept().filter_map(|(_, entry)| entry.refresh_at).min()
+    pub(super) fn wake(&self, own_name: bool) -> Option<Boot> {
+        self.kept(own_name).filter_map(|(_, entry)| entry.refresh_at).min()
     }
 
-    fn kept(&self) -> impl Iterator<Item = (&TokenKey, &Entry)> {
-        self.entries.iter().filter(|(key, entry)| **key == TokenKey::default() || entry.used)
+    fn kept(&self, own_name: bool) -> impl Iterator<Item = (&TokenKey, &Entry)> {
+        let of_kind = self.entries.iter().filter(move |(key, _)| key.is_own_name() == own_name);
+        of_kind.filter(|(key, entry)| **key == TokenKey::default() || entry.used)
     }
 
     /// Whether the sign-in's own token is good now.
@@ -250,6 +281,12 @@ impl Tokens {
         self.end(key).is_some_and(|end| end <= now)
     }
 
+    /// The sign-in is over: what came of it is of no use. What is the device's own stays.
+    pub(super) fn end_sign_in(&mut self) {
+        self.entries.retain(|key, _| key.is_own_name());
+    }
+
+    /// The key is gone that tokens are bound to.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
     }
@@ -305,13 +342,13 @@ mod tests {
     #[test]
     fn refresh_falls_into_half_to_four_fifths_of_the_lifetime() {
         let wakes: Vec<u64> = (0..50)
-            .map(|seed| holding(3_600, seed).wake().expect("due").since(at(0)).as_secs())
+            .map(|seed| holding(3_600, seed).wake(false).expect("due").since(at(0)).as_secs())
             .collect();
         assert!(wakes.iter().all(|wake| (1_800..=2_880).contains(wake)), "{wakes:?}");
         assert!(wakes.iter().max() > wakes.iter().min(), "invariant 10: jittered");
-        let short = holding(40, 1).wake().expect("due").since(at(0)).as_secs();
+        let short = holding(40, 1).wake(false).expect("due").since(at(0)).as_secs();
         assert!((20..=32).contains(&short));
-        let brief = holding(121, 1).wake().expect("due").since(at(0)).as_secs();
+        let brief = holding(121, 1).wake(false).expect("due").since(at(0)).as_secs();
         assert!(brief >= 60, "not oftener than once a minute");
     }
 

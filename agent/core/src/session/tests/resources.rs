@@ -199,7 +199,7 @@ fn a_program_that_asks_for_ever_new_kinds_of_token_causes_no_storm() {
     assert!((16..=16 + 7).contains(&refreshes), "{refreshes} in a minute");
     assert_eq!(rig.ask(&TokenKey::default()).as_deref(), Some("at-rt-1"), "nobody else waits");
     let own = of("telemetry");
-    assert_eq!(rig.session.own_token(&own, rig.now), TokenAnswer::Pending);
+    assert_eq!(rig.session.delivery_token(&own, rig.now), TokenAnswer::Pending);
     rig.drain();
     assert!(rig.body().contains("telemetry"), "nor does the device itself: {}", rig.body());
 }
