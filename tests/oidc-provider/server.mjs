@@ -3,7 +3,7 @@
 //   node server.mjs --cert FILE --key FILE [--port 0] [--access-token-seconds 12] [--code-seconds 600] [--keys DIR]
 //
 // One client for each way in which a client can prove itself: public "signpost" and "dpop", "basic" and "post" with a
-// secret, and where DIR has their keys (es256.pem, rs256.pem, mtls.pem with a certificate) "es256", "rs256" and "mtls",
+// secret, "own" with one, which may speak in its own name as well, and where DIR has their keys (es256.pem, rs256.pem, mtls.pem with a certificate) "es256", "rs256" and "mtls",
 // which must come to a port of its own that asks for a certificate.
 //
 // Prints one JSON object a line: first {"event":"ready","issuer":URL,...}, then what happens at its endpoints.
@@ -58,6 +58,10 @@ function clients() {
     client('signpost', 'none'),
     client('dpop', 'none', { dpop_bound_access_tokens: true }),
     client('basic', 'client_secret_basic', { client_secret }),
+    client('own', 'client_secret_basic', {
+      client_secret,
+      grant_types: [deviceCodeGrant, 'refresh_token', 'client_credentials'],
+    }),
     client('post', 'client_secret_post', { client_secret }),
   ];
   if (!options.keys) return known;
@@ -109,6 +113,7 @@ function configuration(mtls) {
     },
     features: {
       deviceFlow: { enabled: true },
+      clientCredentials: { enabled: true },
       introspection: { enabled: true },
       // Proofs are wanted with a nonce of this server's, which it changes.
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },

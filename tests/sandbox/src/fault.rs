@@ -19,6 +19,8 @@ pub enum Endpoint {
     TokenPoll,
     /// The token endpoint, asked with a refresh token.
     TokenRefresh,
+    /// The token endpoint, asked by a client in its own name.
+    TokenOwnName,
     /// Revocation (RFC 7009).
     Revocation,
     /// OpenID Connect's userinfo.
@@ -33,12 +35,13 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint, in the order in which a device meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Discovery,
         Self::Jwks,
         Self::DeviceAuthorization,
         Self::TokenPoll,
         Self::TokenRefresh,
+        Self::TokenOwnName,
         Self::Revocation,
         Self::Userinfo,
         Self::Logs,

@@ -3,6 +3,7 @@
 
 pub(crate) mod device;
 pub(crate) mod keys;
+pub(crate) mod own_name;
 pub(crate) mod routes;
 pub(crate) mod token;
 pub(crate) mod vendor;
@@ -114,6 +115,7 @@ pub(crate) struct Issuer {
     refresh_tokens: HashMap<Digest, RefreshToken>,
     revoked_access: HashSet<String>,
     disabled: HashSet<String>,
+    forbids_own_name: bool,
 }
 
 /// Which grant a refresh token stands for, and whether it has been replaced.
@@ -134,6 +136,7 @@ impl Issuer {
             refresh_tokens: HashMap::new(),
             revoked_access: HashSet::new(),
             disabled: HashSet::new(),
+            forbids_own_name: false,
         })
     }
 
@@ -156,7 +159,7 @@ impl Issuer {
                 "jwks_uri": at("/jwks"),
                 "scopes_supported": SCOPES,
                 "response_types_supported": [],
-                "grant_types_supported": [device::GRANT_TYPE, "refresh_token"],
+                "grant_types_supported": [device::GRANT_TYPE, "refresh_token", "client_credentials"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["ES256"],
                 "token_endpoint_auth_methods_supported":
@@ -174,6 +177,10 @@ impl Issuer {
                 fields.remove("device_authorization_endpoint");
             }
         })
+    }
+
+    pub(crate) fn telemetry(&self) -> &str {
+        &self.settings.telemetry
     }
 
     pub(crate) fn vendor(&self) -> Vendor {
@@ -358,6 +365,9 @@ impl Issuer {
 
     fn is_live(&self, claims: &Value) -> bool {
         let jti = claims["jti"].as_str().unwrap_or_default();
+        if jti.starts_with(own_name::MARK) {
+            return !self.revoked_access.contains(jti);
+        }
         let mut parts = jti.split('.');
         let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
         let (Some(grant), Some(serial)) = (number(), number()) else { return false };

@@ -79,6 +79,7 @@ impl Provider {
                     self.issuer.poll(asked, early, now)
                 }
                 Some("refresh_token") => self.issuer.refresh(asked, &mut self.journal, now),
+                Some("client_credentials") => self.issuer.own_name(asked, now),
                 Some(_) | None => Reply::error(400, "unsupported_grant_type", "another one"),
             },
             Some(_) | None => Reply::empty(404),
@@ -103,6 +104,18 @@ impl Provider {
     /// Disables an account or enables it again.
     pub fn set_account_enabled(&mut self, subject: &str, enabled: bool) {
         self.issuer.set_enabled(subject, enabled);
+    }
+
+    /// Clients get tokens in their own name, or get none.
+    pub const fn allow_own_name(&mut self, allowed: bool) {
+        self.issuer.allow_own_name(allowed);
+    }
+
+    /// Who sends with this access token, as far as a telemetry backend takes it: a subject, or a
+    /// client in its own name.
+    pub fn sender(&self, token: &str, at: Duration) -> Option<String> {
+        let audience = Some(self.issuer.telemetry());
+        self.issuer.check_access(Some(token), audience, None, self.now(at)).ok()
     }
 
     /// How many grants of a person are alive.

@@ -16,7 +16,7 @@ use signpost_core::{
 };
 use signpost_hal::screen::Screen;
 use signpost_sandbox::Vendor;
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 /// What a vendor's documentation lets a device owner expect.
 struct Expected {
@@ -36,6 +36,8 @@ struct Expected {
     left: usize,
     /// Whether the issuer can be told of a sign-out.
     revokes: bool,
+    /// What more is set for tokens in the device's own name; none where the vendor has no such.
+    own_name: Option<&'static str>,
 }
 
 impl Expected {
@@ -209,6 +211,57 @@ fn revoke(expected: &Expected) {
     }
 }
 
+/// What is set for a client that proves itself, and speaks in its own name.
+fn with_own_name(expected: &Expected, more: &str) -> String {
+    let secret = "client_secret_file = SECRET";
+    let settings = expected.settings.replace(secret, "");
+    format!("{settings}\n{secret}\nown_name = true\n{more}")
+}
+
+fn own_name(expected: &Expected) {
+    let place = Place::of(expected.vendor, expected.issuer, true);
+    let Some(more) = expected.own_name else {
+        let why = place.refused(&with_own_name(expected, "")).unwrap();
+        assert!(why.contains("issuer.own_name") && why.lines().count() == 1, "{why}");
+        return;
+    };
+    // Nobody is there.
+    let mut device = Device::new(&place, "one", &with_own_name(expected, more));
+    for _ in 0..24 {
+        device.send_record();
+        device.pass(HOUR);
+    }
+    assert_eq!(device.delivered(), BTreeMap::from([("signpost".to_owned(), 24)]));
+    let asked = device.times("client_credentials").len();
+    assert!((20..50).contains(&asked), "{asked} tokens in a day");
+    // Somebody comes: what is theirs goes in their name, what was nobody's never does.
+    device.send_record();
+    device.start_sign_in();
+    device.sign_in();
+    device.pass(HOUR);
+    device.send_record();
+    device.pass(HOUR);
+    assert_eq!(device.delivered()["signpost"], 25);
+    assert_eq!(device.delivered()["anna"], 1);
+    // Somebody there forbids it: a fault, seldom asked about, and no harm to the sign-in.
+    place.provider().allow_own_name(false);
+    device.sign_out();
+    device.pass(2 * HOUR);
+    let asked = device.times("client_credentials").len();
+    device.send_record();
+    device.pass(DAY);
+    assert!(device.has_fault(Fault::OwnNameRefused), "{:?}", device.journal);
+    let tries = device.times("client_credentials").len() - asked;
+    assert!((10..40).contains(&tries), "{tries} tries in a day");
+    device.start_sign_in();
+    device.sign_in();
+    place.provider().allow_own_name(true);
+    device.pass(2 * HOUR);
+    assert!(!device.has_fault(Fault::OwnNameRefused));
+    assert_eq!(device.delivered()["signpost"], 26);
+    assert_eq!(place.provider().violations(), []);
+}
+
 /// One module of tests a profile, and the list of them all.
 macro_rules! profiles {
     ($($profile:ident: $expected:expr,)*; $cells:tt) => {
@@ -243,6 +296,7 @@ profiles! {
         outlives_loss: true,
         left: 2,
         revokes: false,
+        own_name: Some("own_resource = \"https://login.microsoftonline.com/acme.example/telemetry\""),
     },
     google: Expected {
         vendor: Vendor::Google,
@@ -254,6 +308,7 @@ profiles! {
         outlives_loss: true,
         left: 0,
         revokes: true,
+        own_name: None,
     },
     auth0: Expected {
         vendor: Vendor::Auth0,
@@ -265,6 +320,7 @@ profiles! {
         outlives_loss: false,
         left: 1,
         revokes: true,
+        own_name: Some("own_audience = \"https://acme.eu.auth0.com/telemetry\""),
     },
     okta: Expected {
         vendor: Vendor::Okta,
@@ -276,6 +332,7 @@ profiles! {
         outlives_loss: false,
         left: 1,
         revokes: true,
+        own_name: Some("own_scopes = [\"telemetry.write\"]"),
     },
     keycloak: Expected {
         vendor: Vendor::Keycloak,
@@ -287,6 +344,7 @@ profiles! {
         outlives_loss: false,
         left: 1,
         revokes: true,
+        own_name: Some("own_scopes = [\"telemetry.write\"]"),
     },
     github: Expected {
         vendor: Vendor::Github,
@@ -298,6 +356,7 @@ profiles! {
         outlives_loss: true,
         left: 2,
         revokes: false,
+        own_name: None,
     },
     cognito: Expected {
         vendor: Vendor::Cognito,
@@ -312,6 +371,7 @@ profiles! {
         outlives_loss: true,
         left: 1,
         revokes: true,
+        own_name: Some("own_scopes = [\"telemetry.write\"]"),
     },
     generic: Expected {
         vendor: Vendor::Generic,
@@ -323,8 +383,9 @@ profiles! {
         outlives_loss: false,
         left: 1,
         revokes: true,
+        own_name: Some("own_scopes = [\"telemetry.write\"]\nown_resource = \"https://idp.example/telemetry\""),
     },
-    ; [sign_in poll_errors expiry refresh rotation lost_reply revoke]
+    ; [sign_in poll_errors expiry refresh rotation lost_reply revoke own_name]
 }
 
 #[test]
@@ -351,7 +412,7 @@ fn the_documented_table_names_exactly_these_tests() {
 
 #[test]
 fn the_documentation_says_of_each_profile_what_the_agent_knows() {
-    use signpost_core::profile::{ALL, Reach, UsedToken};
+    use signpost_core::profile::{ALL, InOwnName, Reach, UsedToken};
     let row = |profile: &signpost_core::profile::Profile| {
         let scopes = profile.scopes.join(" ");
         let scopes = if scopes.is_empty() { "none".to_owned() } else { format!("`{scopes}`") };
@@ -366,7 +427,13 @@ fn the_documentation_says_of_each_profile_what_the_agent_knows() {
         };
         let code = profile.code_lifetime.map(|span| format!("{} min at most", span.as_secs() / 60));
         let code = code.unwrap_or_else(|| "its lifetime".to_owned());
-        format!("| `{}` | {scopes} | {used} | {ends} | {code} |", profile.name)
+        let own = match profile.own_name {
+            InOwnName::Standard => "yes",
+            InOwnName::DefaultScope => "by `/.default`",
+            InOwnName::Audience => "for an audience",
+            InOwnName::Never(_) => "never",
+        };
+        format!("| `{}` | {scopes} | {used} | {ends} | {code} | {own} |", profile.name)
     };
     let text = include_str!("../../../agent/docs/profiles.md");
     let (_, known) = text.split_once("<!-- known").unwrap();

@@ -9,8 +9,10 @@ use signpost::{
     storage::{Settings, Storage},
 };
 use signpost_core::{
+    delivery::{DeliveryConfig, Unowned},
     fault::Fault,
     http::{Body, Cause, Outcome, Reply, Request},
+    otlp::Signal,
     session::{Carried, Event, SessionConfig, TokenKey},
     time::{Boot, Now, Wall},
 };
@@ -20,10 +22,19 @@ use signpost_hal::{
 };
 use signpost_sandbox::{Ask, Client, Options, Provider, Vendor};
 use signpost_store::OuterKeys;
-use std::{cell::RefCell, collections::VecDeque, fs, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fs,
+    rc::Rc,
+    time::Duration,
+};
 
 /// When every test begins.
 const EPOCH: u64 = 1_800_000_000;
+
+/// Where telemetry goes.
+const BACKEND: &str = "https://telemetry.example";
 
 /// The client's secret, where it has one.
 const SECRET: &str = "not confidential";
@@ -44,6 +55,14 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), SECRET).unwrap();
         Rc::new(Self { provider, folder })
+    }
+
+    /// Why these settings are refused.
+    pub(crate) fn refused(&self, issuer: &str) -> Option<String> {
+        let file = self.folder.path().join("refused.toml");
+        let text = issuer.replace("SECRET", &format!("{:?}", self.folder.path().join("secret")));
+        fs::write(&file, format!("[issuer]\n{text}\n")).unwrap();
+        config::load(&Sources::file(&file)).err().map(|why| why.to_string().trim_end().to_owned())
     }
 
     pub(crate) fn provider(&self) -> std::cell::RefMut<'_, Provider> {
@@ -73,6 +92,8 @@ pub(crate) struct Device {
     /// Answers to requests of this kind do not arrive, so many times.
     lost: VecDeque<&'static str>,
     answer: Option<Answer>,
+    /// Whose token each batch came with, as far as the backend took it.
+    senders: Vec<Option<String>>,
 }
 
 impl Device {
@@ -119,7 +140,12 @@ impl Device {
                 clock_floor: Wall::new(Duration::from_secs(EPOCH - 1)),
                 verify: signatures::verify,
             },
-            delivery: None,
+            delivery: loaded.config.issuer.own_name.as_ref().map(|_| DeliveryConfig {
+                endpoint: BACKEND.into(),
+                key: TokenKey::default(),
+                headers: Vec::new(),
+                unowned: Unowned::InOwnName,
+            }),
             boot_id: [0; 16],
             start: Start::Button,
             support: Support::default(),
@@ -144,6 +170,7 @@ impl Device {
             sent: Vec::new(),
             lost: VecDeque::new(),
             answer: None,
+            senders: Vec::new(),
         };
         device.settle();
         device
@@ -235,6 +262,24 @@ impl Device {
         self.answer.take()
     }
 
+    /// A program sends something.
+    pub(crate) fn send_record(&mut self) {
+        // A request with one empty log record in it.
+        let body = vec![0x0a, 4, 0x12, 2, 0x12, 0];
+        let answer =
+            self.call(Call::Accept { signal: Signal::Logs, events: false, body, volatile: false });
+        assert!(matches!(answer, Some(Answer::Done)), "{answer:?}");
+    }
+
+    /// How many batches arrived, by whose token they came with.
+    pub(crate) fn delivered(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for sender in self.senders.iter().flatten() {
+            *count.entry(sender.clone()).or_default() += 1;
+        }
+        count
+    }
+
     pub(crate) fn has_fault(&mut self, fault: Fault) -> bool {
         match self.call(Call::Status { private: true }) {
             Some(Answer::Status(status)) => {
@@ -283,11 +328,17 @@ impl Device {
     }
 
     fn exchange(&mut self, id: HttpId, request: &Request) -> Outcome {
-        assert!(matches!(id, HttpId::Session(_)));
         let header = |name: &str| {
             let found = request.headers.iter().find(|(it, _)| it == name);
             found.map(|(_, value)| value.expose())
         };
+        if let HttpId::Delivery(_) = id {
+            let token = header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+            let sender = self.place.provider().sender(token.unwrap_or_default(), self.now);
+            let status = if sender.is_some() { 200 } else { 401 };
+            self.senders.push(sender);
+            return Outcome::Reply(Reply { status, headers: Vec::new(), body: Vec::new() });
+        }
         let form = match &request.body {
             Some(Body::Form(form)) => Some(form.expose()),
             Some(Body::Protobuf(_)) | None => None,

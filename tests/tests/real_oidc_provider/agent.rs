@@ -28,8 +28,25 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn start(stage: &Stage, issuer: &Issuer, backend: &Backend) -> Self {
         let intake = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let configuration =
-            stage.write("signpost.toml", &configuration(stage, issuer, backend, intake));
+        let configuration = configuration(stage, issuer, backend, intake);
+        Self::start_configured(stage, &configuration, intake)
+    }
+
+    /// One that sends in its own name, too, as the client "own".
+    pub(crate) fn start_with_own_name(stage: &Stage, issuer: &Issuer, backend: &Backend) -> Self {
+        let intake = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let own = format!(
+            "client_id = \"own\"\nclient_secret_file = {:?}\nown_name = true\n\
+             own_scopes = [\"telemetry.write\"]",
+            stage.path("secret")
+        );
+        let configuration = configuration(stage, issuer, backend, intake);
+        let configuration = configuration.replace("client_id = \"signpost\"", &own);
+        Self::start_configured(stage, &configuration, intake)
+    }
+
+    fn start_configured(stage: &Stage, configuration: &str, intake: SocketAddr) -> Self {
+        let configuration = stage.write("signpost.toml", configuration);
         let log = stage.path("agent.log");
         let runtime = stage.path("runtime");
         fs::create_dir(&runtime).unwrap();
@@ -156,7 +173,7 @@ socket = {control}
     }
 
     /// None while it does not answer.
-    fn status(&self) -> Option<Value> {
+    pub(crate) fn status(&self) -> Option<Value> {
         let output = self.command(&["status", "--json"]);
         serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
     }

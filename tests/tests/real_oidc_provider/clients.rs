@@ -8,8 +8,8 @@ use super::agent::Agent;
 use super::parts::{ACCOUNT, Issuer, Person, Stage};
 use super::running::until;
 
-/// The secret of "basic" and "post" in `server.mjs`: Basic has to encode it.
-const SECRET: &str = "a secret, with : and % in it";
+/// The secret of "basic", "post" and "own" in `server.mjs`: Basic has to encode it.
+pub(crate) const SECRET: &str = "a secret, with : and % in it";
 
 /// Each client of `server.mjs` and what it is configured by.
 const CLIENTS: [(&str, &str); 7] = [

@@ -84,6 +84,51 @@ fn with_real_issuer_a_device_stays_signed_in_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "needs packages from npm and PyPI: tests/run real"]
+fn with_real_issuer_a_device_delivers_in_its_own_name_before_anyone_signs_in() {
+    let stage = Stage::set();
+    stage.write("secret", clients::SECRET);
+    let issuer = Issuer::start(&stage);
+    let backend = Backend::start(&stage, &issuer);
+    let mut agent = Agent::start_with_own_name(&stage, &issuer, &backend);
+
+    // A code is on show, and nobody looks at it.
+    let pairing = agent.wait_for_code();
+    let sender = Sender::start(&stage, agent.intake());
+    sender.wait_for_more(20);
+    let arrived = || backend.journal().senders("logs").len();
+    until("what was sent before a sign-in", 30, || (arrived() >= 20).then_some(()));
+    until("another token in its own name", 40, || (issuer.own_names() > 1).then_some(()));
+    let own = agent.status().unwrap()["own_name"].clone();
+    assert_eq!((&own["status"], &own["sending"]), (&"held".into(), &true.into()));
+    agent.kill();
+    agent.start_again();
+    sender.wait_for_more(20);
+
+    Person::follows_the_pages(&stage, &pairing);
+    agent.wait_for("online");
+    sender.wait_for_more(20);
+    let sent = sender.finish();
+    for (signal, last) in &sent {
+        until(&format!("all {last} of {signal}"), 60, || {
+            backend.journal().has_all(signal, *last).then_some(())
+        });
+    }
+    let journal = backend.journal();
+    assert_eq!(journal.refusals(), Vec::<String>::new());
+    // What came before the sign-in went in the device's own name, what came after it in hers.
+    let logs = journal.senders("logs");
+    let whose = |name: &'static str| {
+        logs.iter().filter(move |(_, sender)| sender == name).map(|(number, _)| *number)
+    };
+    println!("{} in its own name, {} in hers", whose("own").count(), whose(ACCOUNT).count());
+    assert_eq!(whose("own").count() + whose(ACCOUNT).count(), logs.len());
+    assert!(whose("own").max() < whose(ACCOUNT).min() && whose(ACCOUNT).count() > 0);
+    assert_eq!(issuer.surprises(), Vec::<String>::new());
+    agent.assert_silent_about(&[clients::SECRET]);
+}
+
+#[test]
 #[ignore = "needs packages from npm: tests/run real"]
 fn with_real_issuer_every_kind_of_client_signs_in_renews_and_signs_out() {
     clients::every_kind_of_client_signs_in_renews_and_signs_out();

@@ -104,6 +104,12 @@ impl Issuer {
         grants.iter().filter(|it| it["grant_type"] == "refresh_token").count()
     }
 
+    /// How many tokens a client got in its own name.
+    pub(crate) fn own_names(&self) -> usize {
+        let grants = self.running.events("grant");
+        grants.iter().filter(|it| it["grant_type"] == "client_credentials").count()
+    }
+
     pub(crate) fn has_refreshed(&self, client: &str) -> bool {
         let grants = self.running.events("grant");
         grants.iter().any(|it| it["client"] == client && it["grant_type"] == "refresh_token")
@@ -299,6 +305,17 @@ impl Journal {
         let subjects: BTreeSet<_> =
             self.accepted().filter_map(|it| it["subject"].as_str()).collect();
         assert_eq!(subjects, BTreeSet::from([account]));
+    }
+
+    /// Who sent each number of `signal`, in the order in which they came.
+    pub(crate) fn senders(&self, signal: &str) -> Vec<(u64, String)> {
+        let of_signal = self.accepted().filter(|it| it["signal"] == signal);
+        let with_sender = of_signal.flat_map(|it| {
+            let sender = it["subject"].as_str().unwrap_or_default();
+            let numbers = it["numbers"].as_array().into_iter().flatten();
+            numbers.filter_map(Value::as_u64).map(|number| (number, sender.to_owned()))
+        });
+        with_sender.collect()
     }
 
     pub(crate) fn tokens(&self) -> usize {

@@ -110,6 +110,11 @@ async fn token(
             answer(&world, call, |state, now| state.issuer.refresh(&asked, &mut state.journal, now))
                 .await
         }
+        Some("client_credentials") => {
+            let caller = Caller::of(asked.get("client_id"));
+            let call = Call { endpoint: Endpoint::TokenOwnName, caller, wire };
+            answer(&world, call, |state, now| state.issuer.own_name(&asked, now)).await
+        }
         _ => Reply::error(400, "unsupported_grant_type", "device_code or refresh_token")
             .into_response(),
     }

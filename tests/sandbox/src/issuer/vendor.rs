@@ -43,6 +43,19 @@ pub(crate) enum Reach {
     Person,
 }
 
+/// How a client gets a token in its own name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InOwnName {
+    /// By scope and resource, as far as it names them.
+    Standard,
+    /// By an API's name and `/.default` as the one scope.
+    DefaultScope,
+    /// For an audience, which it has to name.
+    Audience,
+    /// Not at all.
+    Never,
+}
+
 impl Vendor {
     /// Each of them.
     pub const ALL: [Self; 8] = [
@@ -148,6 +161,15 @@ impl Vendor {
             Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => {
                 Reach::Grant
             }
+        }
+    }
+
+    pub(crate) const fn own_name(self) -> InOwnName {
+        match self {
+            Self::Entra => InOwnName::DefaultScope,
+            Self::Auth0 => InOwnName::Audience,
+            Self::Google | Self::Github => InOwnName::Never,
+            Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => InOwnName::Standard,
         }
     }
 
