@@ -118,6 +118,7 @@ mod session {
     pub(super) const SUSPENDED_SINCE: u16 = 22;
     pub(super) const LIFETIME: u16 = 23;
     pub(super) const DEVICE_KEY: u16 = 24;
+    pub(super) const BOUND: u16 = 25;
 
     pub(super) const fn is_of_grant(tag: u16) -> bool {
         matches!(tag, 10..=29 | 100..=199)
@@ -224,6 +225,7 @@ fn set_grant(fields: &mut Fields, grant: &Grant) -> Result<(), FieldError> {
     set_or_remove(fields, session::NAME, grant.account.name.as_deref())?;
     set_or_remove(fields, session::REFRESH_TOKEN, refresh.map(Secret::expose))?;
     set_or_remove(fields, session::LASTING_TOKEN, lasting.map(Secret::expose))?;
+    set_or_remove(fields, session::BOUND, grant.bound.then_some(true))?;
     set_or_remove(fields, session::PREVIOUS, grant.previous.as_ref().map(Secret::expose))?;
     fields.set(session::SCOPES, &grant.scopes)?;
     set_date(fields, session::SIGNED_IN_AT, grant.signed_in_at)?;
@@ -272,6 +274,7 @@ fn grant_of(fields: &Fields) -> Result<Option<Grant>, FieldError> {
             name: fields.get(session::NAME)?,
         },
         credential,
+        bound: fields.get(session::BOUND)?.unwrap_or_default(),
         previous: secret(session::PREVIOUS)?,
         scopes: fields.get(session::SCOPES)?.unwrap_or_default(),
         signed_in_at: date(fields, session::SIGNED_IN_AT)?,
@@ -392,6 +395,7 @@ mod tests {
                 name: Some("Anna".into()),
             },
             credential: Credential::Refresh(Secret::new("rt-2")),
+            bound: false,
             previous: Some(Secret::new("rt-1")),
             scopes: vec!["openid".into()],
             signed_in_at: Some(Wall::new(Duration::from_secs(1_800_000_000))),
@@ -425,6 +429,7 @@ mod tests {
         assert_eq!(session_of(&reread(&fields)), Ok(record()));
         let mut lasting = grant();
         lasting.credential = Credential::Lasting(Secret::new("at"));
+        lasting.bound = true;
         lasting.suspension = None;
         let lasting = SessionRecord { grant: Some(lasting), ..record() };
         set_session(&mut fields, &lasting).expect("sets");

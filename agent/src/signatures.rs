@@ -86,7 +86,7 @@ mod tests {
                 [parts[0], parts[1], &parts[2][4..]].join("."),
             ];
             for forged in changed {
-                assert_eq!(verdict(keys, &forged), Verdict::NotByThese, "{forged}");
+                assert_eq!(verdict(keys, &forged), Verdict::Contradicted, "{forged}");
             }
         }
     }

@@ -89,6 +89,7 @@ fn record() -> SessionRecord {
                 name: Some("Anna Ångström".into()),
             },
             credential: Credential::Refresh(Secret::new("rt-2")),
+            bound: false,
             previous: Some(Secret::new("rt-1")),
             scopes: vec!["openid".into(), "offline_access".into()],
             signed_in_at: wall(1_800_000_000),

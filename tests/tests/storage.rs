@@ -160,6 +160,7 @@ fn invariant_7_no_token_stands_on_flash_in_the_clear() {
     let grant = Grant {
         account,
         credential: Credential::Refresh(Secret::new("rt-in-the-clear")),
+        bound: false,
         previous: Some(Secret::new("rt-before-it")),
         scopes: vec![],
         signed_in_at: None,

@@ -60,6 +60,8 @@ pub enum Fault {
     SignInStronger,
     /// The issuer gives the device no token in its own name.
     OwnNameRefused,
+    /// The backend refuses the one token that a sign-in without a refresh token has.
+    OnlyTokenRefused,
 }
 
 /// Who has to act, or what will mend it.
@@ -115,7 +117,7 @@ pub struct Row {
 
 impl Fault {
     /// All faults in the order of their codes.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ClockUnusable,
         Self::IssuerUnreachable,
         Self::IssuerUnwell,
@@ -142,6 +144,7 @@ impl Fault {
         Self::SignInEnds,
         Self::SignInStronger,
         Self::OwnNameRefused,
+        Self::OnlyTokenRefused,
     ];
 
     /// This fault's row.
@@ -303,6 +306,12 @@ impl Fault {
                 Class::Admin,
                 "Own name refused",
                 "Allow client_credentials for this client at the issuer; check its secret and own_scopes.",
+            ),
+            Self::OnlyTokenRefused => (
+                "E27",
+                Class::SignIn,
+                "Sign in again",
+                "The sign-in's only token is refused, and none replaces it: use the device or `signpost sign-in`.",
             ),
         };
         Row { code, class, title, advice }

@@ -14,9 +14,11 @@
 mod discovery;
 mod dpop;
 mod ending;
+mod event;
 mod faults;
 mod flow;
 mod identity;
+mod lasting;
 mod own_name;
 mod pairing;
 mod record;
@@ -27,6 +29,7 @@ mod step_up;
 mod tokens;
 mod view;
 
+pub use event::{Ending, Event};
 pub use own_name::OwnNameStatus;
 pub use record::{
     Carried, Credential, Grant, PendingSignIn, Quiet, Revocation, SessionRecord, Suspension,
@@ -43,7 +46,7 @@ use crate::{
     profile::AssertionAudience,
     secret::Secret,
     time::{Boot, ClockGate, Now, Wall},
-    wire::{self, KeySet, Metadata, OAuthError, Unacceptable, Verify, form, server_date},
+    wire::{self, KeySet, Metadata, OAuthError, Verify, form, server_date},
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -55,7 +58,9 @@ use core::time::Duration;
 use discovery::Discovery;
 use dpop::Dpop;
 use fastrand::Rng;
+use flow::Flow;
 use identity::{Held, Keys};
+use lasting::Lasting;
 use own_name::OwnName;
 use pairing::{Candidate, Notice, Pairing};
 use refresh::Refresh;
@@ -131,93 +136,6 @@ pub enum Persist {
     Keys(KeySet),
 }
 
-/// Something that the journal and the audit trail shall know. No event carries a code, an
-/// address, a token or an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A code is being shown.
-    CodeShown,
-    /// The pairing ended without a sign-in.
-    PairingEnded(Ending),
-    /// A person signed in and the grant is settled.
-    SignedIn {
-        /// Another owner's grant was replaced.
-        replaced: bool,
-    },
-    /// Somebody was turned away by the owner rule.
-    OwnerRefused,
-    /// An id_token does not stand up to its checks.
-    IdentityRefused {
-        /// To which.
-        problem: Unacceptable,
-    },
-    /// The issuer's keys cannot be had: the id_token is taken as it came, over TLS.
-    KeysUnavailable,
-    /// A new access token came; `rotated`: with a new refresh token.
-    Refreshed {
-        /// The refresh token was replaced.
-        rotated: bool,
-    },
-    /// The issuer does not honour the grant now.
-    Suspended {
-        /// In its words.
-        error: OAuthError,
-    },
-    /// A suspended grant works again.
-    Resumed,
-    /// The issuer refuses client or request.
-    Refused {
-        /// In its words.
-        error: OAuthError,
-    },
-    /// The issuer gives no token of the kind that a program asked for.
-    TokenRefused {
-        /// In its words.
-        error: OAuthError,
-    },
-    /// A token in the device's own name came.
-    OwnNameGranted,
-    /// The issuer gives no token in the device's own name.
-    OwnNameRefused {
-        /// In its words.
-        error: OAuthError,
-    },
-    /// A resource server asks for more than the sign-in gives.
-    Challenged {
-        /// The parameters that it names.
-        names: &'static str,
-    },
-    /// The user was signed out here.
-    SignedOut,
-    /// The issuer knows of a sign-out.
-    Revoked,
-    /// A revocation was given up: the token must be ended at the issuer.
-    RevocationGivenUp,
-    /// A fault came up.
-    FaultRaised(Fault),
-    /// A fault is gone.
-    FaultCleared(Fault),
-}
-
-/// Why a pairing ended without a sign-in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Nobody approved, and the renewals are used up.
-    Expired,
-    /// The person, or the organisation, said no.
-    Denied,
-    /// The person is not one whom the owner rule allows.
-    WrongAccount,
-    /// The issuer refuses this client or request.
-    Refused,
-    /// The id_token does not stand up to its checks.
-    BadIdentity,
-    /// Sign-out or reset came in between.
-    SignedOut,
-    /// The suspended grant works again: nobody has to sign in.
-    Resumed,
-}
-
 /// The answer to somebody who asks for an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenAnswer {
@@ -288,11 +206,16 @@ pub struct Session {
     token_endpoint: Option<Arc<str>>,
     keys: Keys,
     pairing: Pairing,
+    /// Codes that another one has taken the place of, and that may be approved still.
+    retired: Vec<Flow>,
+    /// The code that a poll under way is about.
+    polled: Option<Secret>,
     held: Option<Held>,
     candidate: Option<Candidate>,
     notice: Option<Notice>,
     tokens: Tokens,
     refresh: Refresh,
+    lasting: Lasting,
     own_name: OwnName,
     revoke: Revoke,
     step_up: Option<StepUp>,
@@ -333,6 +256,7 @@ impl Session {
         let mut session = Self {
             own_name: OwnName::new(&config.issuer, own_start, power_back, &mut rng),
             token_endpoint: None,
+            lasting: Lasting::default(),
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
             endpoints: Err(Missing::Metadata),
@@ -346,6 +270,8 @@ impl Session {
             rng,
             record,
             saver: Saver::new(),
+            retired: Vec::new(),
+            polled: None,
             held: None,
             candidate: None,
             notice: None,
@@ -365,7 +291,6 @@ impl Session {
             now,
         };
         session.find_endpoints();
-        session.restore_lasting_token();
         session.restore_faults();
         session.advance(now);
         session
@@ -417,7 +342,10 @@ impl Session {
                 self.quiet.code = Some(until);
                 self.pairing.leave_alone(until);
             }
-            Activity::Poll => self.pairing.leave_alone(until),
+            Activity::Poll => {
+                self.pairing.leave_alone(until);
+                self.retired.iter_mut().for_each(|flow| flow.leave_alone(until));
+            }
             Activity::Refresh | Activity::Nonce => {
                 self.quiet.refresh = Some(until);
                 self.refresh.leave_alone(until);
@@ -447,7 +375,9 @@ impl Session {
     /// A resource server refused this issue of the token for `key` (401). Any number of refusals
     /// of one issue cause one refresh.
     pub fn handle_rejected(&mut self, key: &TokenKey, generation: Generation, now: Now) {
-        if self.tokens.refuse(key, generation) {
+        if key.by == By::SignIn && self.is_lasting() {
+            self.lasting_rejected(key, generation);
+        } else if self.tokens.refuse(key, generation) {
             match key.by {
                 By::SignIn => self.refresh.want(key),
                 By::OwnName => self.own_name.want(),
@@ -481,6 +411,7 @@ impl Session {
         self.clear_fault(Fault::SignInAgainAfterLoss);
         self.clear_fault(Fault::SignInEnds);
         self.step_up_done();
+        self.lasting_accepted();
         self.saver.touch();
         self.advance(now);
     }
@@ -548,7 +479,10 @@ impl Session {
             None => TokenAnswer::SignInNeeded,
             Some(grant) if grant.suspension.is_some() => TokenAnswer::SignInNeeded,
             Some(_) if self.refresh.is_refused(key, now.boot) => TokenAnswer::Refused,
-            Some(Grant { credential: Credential::Lasting(_), .. }) => TokenAnswer::Refused,
+            Some(Grant { credential: Credential::Lasting(_), .. }) => {
+                let waits = self.waits_for_date() && *key == TokenKey::default();
+                return if waits { TokenAnswer::Pending } else { TokenAnswer::Refused };
+            }
             Some(_) => TokenAnswer::Pending,
         };
         let waits_for_store = self.tokens.is_unsettled(key, |v| self.saver.is_settled(v));
@@ -653,6 +587,7 @@ impl Session {
         self.drop_old_notice();
         self.stop_waiting_for_keys();
         self.settle_candidate();
+        self.restore_lasting_token();
         if self.gate.usable(now).is_none() {
             self.raise_fault(Fault::ClockUnusable);
             return;

@@ -26,6 +26,7 @@ impl Driver {
             Event::CodeShown
             | Event::PairingEnded(_)
             | Event::KeysUnavailable
+            | Event::KeysInsecure
             | Event::Refreshed { .. }
             | Event::Suspended { .. }
             | Event::Resumed

@@ -106,6 +106,12 @@ fn session(event: &Event) {
             "keys-unavailable",
             "the issuer's keys cannot be had: its id_token is taken on the word of TLS"
         ),
+        Event::KeysInsecure => say!(
+            warn,
+            "keys-insecure",
+            "the issuer's jwks_uri is no https address and is not used: id_tokens are taken on the word \
+             of TLS; set issuer.jwks_uri, or have the issuer mend its metadata"
+        ),
         Event::Refreshed { rotated: false } => say!(info, "refreshed", "the access token is new"),
         Event::Refreshed { rotated: true } => {
             say!(info, "refreshed", "access token and refresh token are new");

@@ -1,11 +1,11 @@
 //! Keeping the issuer's metadata: fetched when unknown, again daily, and kept for offline boots.
 
-use super::{Activity, Session};
+use super::{Activity, Event, Session};
 use crate::{
     backoff::Backoff,
     fault::Fault,
     http::{Outcome, Peer, Request},
-    issuer::{IssuerConfig, Missing},
+    issuer::{IssuerConfig, Missing, is_acceptable_url},
     secret::Secret,
     time::Boot,
     wire::{Metadata, MetadataProblem, Trouble, discovery_urls},
@@ -90,6 +90,15 @@ impl Session {
         }
     }
 
+    /// Keys over an address that anybody could answer for are worth nothing.
+    fn report_insecure_keys(&mut self) {
+        let named = self.discovery.metadata().and_then(|metadata| metadata.jwks_uri.as_deref());
+        let is_insecure = named.is_some_and(|uri| !is_acceptable_url(uri));
+        if is_insecure && self.config.issuer.explicit.jwks.is_none() {
+            self.event(Event::KeysInsecure);
+        }
+    }
+
     fn metadata_trouble(&mut self, trouble: &Trouble) {
         if let Some(wait) = trouble.retry_after() {
             self.discovery.not_before = self.discovery.not_before.max(self.now.boot + wait);
@@ -106,6 +115,7 @@ impl Session {
         self.metadata_to_save |= self.discovery.metadata.as_ref() != Some(&metadata);
         self.discovery.metadata = Some(metadata);
         self.find_endpoints();
+        self.report_insecure_keys();
         match &self.endpoints {
             Ok(_) | Err(Missing::Metadata) => self.clear_fault(Fault::NoDeviceFlow),
             Err(Missing::DeviceAuthorization) => self.raise_fault(Fault::NoDeviceFlow),

@@ -10,6 +10,9 @@ use core::time::Duration;
 /// RFC 8628 section 3.5: by how much `slow_down` widens the interval for good.
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
+/// How often it is asked at most whether a code was approved that is no longer on show.
+const RETIRED: Duration = Duration::from_secs(15);
+
 /// Doubling after silence stops here, unless the interval itself is longer.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 
@@ -17,30 +20,64 @@ const MAX_SILENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     pub(super) pending: PendingSignIn,
+    /// Until when the issuer says that the code is good, which may be after another is shown.
+    good_until: Boot,
     polling: bool,
     silences: u32,
 }
 
 impl Flow {
-    pub(super) fn begin(code: DeviceAuthorization, renewals: u8, now: Boot) -> Self {
+    /// A new code, which is on show for `shown` at most.
+    pub(super) fn begin(
+        code: DeviceAuthorization,
+        shown: Option<Duration>,
+        renewals: u8,
+        now: Boot,
+    ) -> Self {
+        let shown = shown.unwrap_or(code.expires_in).min(code.expires_in);
         let pending = PendingSignIn {
             device_code: code.device_code,
             user_code: code.user_code,
             verification_uri: code.verification_uri,
             verification_uri_complete: code.verification_uri_complete,
-            expires: now + code.expires_in,
+            expires: now + shown,
             interval: code.interval,
             next_poll: now + code.interval,
             renewals,
         };
-        Self { pending, polling: false, silences: 0 }
+        let good_until = now + code.expires_in;
+        Self { pending, good_until, polling: false, silences: 0 }
     }
 
     /// Goes on with a flow that an earlier run of the agent began. A poll may have been under way
     /// when it ended, so the interval counts from now.
     pub(super) fn resume(mut pending: PendingSignIn, now: Boot) -> Self {
         pending.next_poll = pending.next_poll.max(now + pending.interval);
-        Self { pending, polling: false, silences: 0 }
+        let good_until = pending.expires;
+        Self { pending, good_until, polling: false, silences: 0 }
+    }
+
+    /// Whether the issuer may honour an approval still.
+    pub(super) fn is_good(&self, now: Boot) -> bool {
+        now < self.good_until
+    }
+
+    /// It stays, on show or not, to the end that the issuer has named.
+    pub(super) const fn prolong(&mut self) {
+        self.pending.expires = self.good_until;
+    }
+
+    /// Another code is shown in its place. Whoever has typed this one may be approving it: it is asked
+    /// about to its end, and less often.
+    pub(super) fn retire(mut self) -> Self {
+        self.prolong();
+        self.pending.interval = self.pending.interval.max(RETIRED);
+        self
+    }
+
+    /// Nothing is asked before `until`.
+    pub(super) fn leave_alone(&mut self, until: Boot) {
+        self.pending.next_poll = self.pending.next_poll.max(until);
     }
 
     pub(super) fn is_poll_due(&self, now: Boot) -> bool {
@@ -113,7 +150,7 @@ mod tests {
             expires_in: Duration::from_secs(600),
             interval: Duration::from_secs(interval),
         };
-        Flow::begin(code, 3, at(100))
+        Flow::begin(code, None, 3, at(100))
     }
 
     fn next_after(flow: &mut Flow, answer: &PollAnswer, now: u64) -> u64 {

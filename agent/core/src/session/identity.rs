@@ -4,7 +4,9 @@
 //! once where a token names none of them (rotation). A token that is not signed by the issuer's
 //! keys is refused. Where no keys can be had, the sign-in is kept all the same: the token came from
 //! the token endpoint itself, and OpenID Connect Core section 3.1.3.7, point 6, lets the TLS
-//! connection to it stand in for the signature. The keys would have come over no better one.
+//! connection to it stand in for the signature. The keys would have come over no better one. Keys
+//! that are there and say no are not outweighed by it: where none come that say yes, the token is
+//! refused.
 
 use super::{Activity, Ending, Event, Session, pairing::Pairing};
 use crate::{
@@ -52,6 +54,8 @@ pub(super) struct Held {
     received: Boot,
     /// Keys were asked for on its behalf, and did not come.
     has_tried: bool,
+    /// The keys that are known say that it is not by whom it says.
+    is_contradicted: bool,
 }
 
 impl Held {
@@ -153,7 +157,9 @@ impl Session {
         let Some(Held { reply, claims, received, .. }) = self.held.take() else { return };
         match self.verdict(&reply) {
             Verdict::Signed => self.identified(reply, Some(&claims), received),
-            Verdict::NotByThese => self.unidentified(&reply, Unacceptable::Signature),
+            Verdict::NotByThese | Verdict::Contradicted => {
+                self.unidentified(&reply, Unacceptable::Signature);
+            }
             Verdict::Refused(problem) => self.unidentified(&reply, problem),
         }
     }
@@ -168,7 +174,12 @@ impl Session {
                 || held.has_tried && gone
                 || !has_source
         };
-        if let Some(Held { reply, claims, received, .. }) = self.held.take_if(over) {
+        if let Some(held) = self.held.take_if(over) {
+            let Held { reply, claims, received, is_contradicted, .. } = held;
+            // No keys are one thing, keys that say no another: TLS does not outweigh them.
+            if is_contradicted {
+                return self.unidentified(&reply, Unacceptable::Contradicted);
+            }
             self.event(Event::KeysUnavailable);
             self.identified(reply, Some(&claims), received);
         }
@@ -176,6 +187,8 @@ impl Session {
 
     /// The person approved. Who is it?
     pub(super) fn approved(&mut self, reply: TokenReply, issued: Option<Wall>) {
+        self.abandon(Activity::Code);
+        self.end_polls();
         self.pairing = Pairing::Resting(None);
         let received = self.now.boot;
         let claims = reply.id_token.as_ref().map(|token| self.id_claims(token, issued));
@@ -190,8 +203,10 @@ impl Session {
             Verdict::NotByThese if self.keys_uri().is_none() => {
                 self.identified(reply, Some(&claims), received);
             }
-            Verdict::NotByThese => {
-                self.held = Some(Held { reply, claims, received, has_tried: false });
+            verdict @ (Verdict::NotByThese | Verdict::Contradicted) => {
+                let is_contradicted = verdict == Verdict::Contradicted;
+                let has_tried = false;
+                self.held = Some(Held { reply, claims, received, has_tried, is_contradicted });
                 self.keys.hurry(received);
             }
         }

@@ -103,7 +103,8 @@ impl Session {
     /// One exchange at a time, whoever's (design invariant 10).
     pub(super) fn own_name_wake(&self) -> Option<Boot> {
         self.config.issuer.own_name.as_ref()?;
-        if self.is_under_way(Activity::OwnName) || self.refresh.is_under_way() {
+        let refreshes = self.refresh.is_under_way() || self.is_under_way(Activity::Refresh);
+        if refreshes || self.is_under_way(Activity::OwnName) {
             return None;
         }
         let wanted = self.own_name.wanted;

@@ -2,7 +2,7 @@
 
 use super::{
     Activity, Carried, Credential, Ending, Event, Grant, PendingSignIn, Session, SessionRecord,
-    TokenKey, flow::Flow,
+    TokenKey, flow::Flow, lasting::Lasting,
 };
 use crate::{
     backoff::Backoff,
@@ -34,6 +34,9 @@ pub(super) enum Pairing {
     /// A code is shown and polled for.
     Showing(Flow),
 }
+
+/// So many codes at most are asked about that are no longer on show.
+const MAX_RETIRED: usize = 3;
 
 /// What is known while a code is wanted.
 #[derive(Debug)]
@@ -105,9 +108,7 @@ impl Pairing {
     pub(super) fn leave_alone(&mut self, until: Boot) {
         match self {
             Self::Asking(asking) => asking.not_before = asking.not_before.max(until),
-            Self::Showing(flow) => {
-                flow.pending.next_poll = flow.pending.next_poll.max(until);
-            }
+            Self::Showing(flow) => flow.leave_alone(until),
             Self::Resting(_) => {}
         }
     }
@@ -117,6 +118,13 @@ impl Pairing {
             Self::Showing(flow) => Some(&flow.pending),
             Self::Resting(_) | Self::Asking(_) => None,
         }
+    }
+}
+
+impl Candidate {
+    /// Whether somebody else's grant ends with it.
+    pub(super) const fn replaces(&self) -> bool {
+        self.replaced
     }
 }
 
@@ -143,7 +151,7 @@ impl Session {
     /// Ends a sign-in that is under way.
     pub(super) fn end_pairing(&mut self, ending: Ending) {
         self.abandon(Activity::Code);
-        self.abandon(Activity::Poll);
+        self.end_polls();
         if let (Ending::SignedOut, Some(candidate)) = (ending, self.candidate.take()) {
             self.revoke_grant(&candidate.grant);
         }
@@ -158,29 +166,53 @@ impl Session {
         }
     }
 
+    /// No code is asked about any more.
+    pub(super) fn end_polls(&mut self) {
+        self.abandon(Activity::Poll);
+        self.polled = None;
+        self.retired.clear();
+    }
+
     pub(super) fn pairing_wake(&self, has_endpoints: bool) -> Option<Boot> {
         match &self.pairing {
             Pairing::Asking(asking) if has_endpoints => {
-                (!self.is_under_way(Activity::Code)).then_some(asking.not_before)
+                let due = (!self.is_under_way(Activity::Code)).then_some(asking.not_before);
+                due.into_iter().chain(self.retired_wake()).min()
             }
-            Pairing::Showing(flow) if has_endpoints => flow.wake(),
+            // Its turn comes with the answer about another code.
+            Pairing::Showing(flow) if has_endpoints && !self.is_under_way(Activity::Poll) => {
+                flow.wake().into_iter().chain(self.retired_wake()).min()
+            }
             Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => None,
         }
+    }
+
+    /// One poll at a time, of whichever code.
+    fn retired_wake(&self) -> Option<Boot> {
+        let is_free = !self.is_under_way(Activity::Poll);
+        self.retired.iter().filter(|_| is_free).filter_map(Flow::wake).min()
     }
 
     pub(super) fn advance_pairing(&mut self, endpoints: &Endpoints) {
         let now = self.now.boot;
         if matches!(&self.pairing, Pairing::Showing(flow) if flow.is_over(now)) {
-            self.renew();
+            self.renew(true);
         }
         match &mut self.pairing {
             Pairing::Asking(asking) if asking.not_before <= now => self.ask(endpoints),
-            Pairing::Showing(flow) if flow.is_poll_due(now) => {
+            Pairing::Showing(flow) if flow.is_poll_due(now) && self.polled.is_none() => {
                 flow.poll_sent();
                 let code = flow.pending.device_code.clone();
                 self.poll(&code, endpoints);
             }
             Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => {}
+        }
+        self.retired.retain(|flow| !flow.is_over(now));
+        let due = self.retired.iter_mut().find(|flow| flow.is_poll_due(now));
+        if let Some(flow) = due.filter(|_| self.polled.is_none()) {
+            flow.poll_sent();
+            let code = flow.pending.device_code.clone();
+            self.poll(&code, endpoints);
         }
     }
 
@@ -216,15 +248,15 @@ impl Session {
             pairs.push(("resource", resource));
         }
         self.post(Activity::Poll, &endpoints.token, &pairs);
+        self.polled = Some(code.clone());
     }
 
     pub(super) fn code_heard(&mut self, outcome: &Outcome) {
         let Pairing::Asking(asking) = &mut self.pairing else { return };
         match DeviceAuthorization::read(outcome) {
-            Ok(mut code) => {
-                let most = self.config.issuer.code_lifetime.unwrap_or(code.expires_in);
-                code.expires_in = code.expires_in.min(most);
-                let flow = Flow::begin(code, asking.renewals, self.now.boot);
+            Ok(code) => {
+                let shown = self.config.issuer.code_lifetime;
+                let flow = Flow::begin(code, shown, asking.renewals, self.now.boot);
                 self.pairing = Pairing::Showing(flow);
                 self.issuer_answered();
                 self.clear_fault(Fault::ClientRefused);
@@ -246,9 +278,21 @@ impl Session {
     }
 
     pub(super) fn poll_heard(&mut self, outcome: &Outcome) {
-        let Pairing::Showing(flow) = &mut self.pairing else { return };
+        let Some(polled) = self.polled.take() else { return };
         let answer = PollAnswer::read(outcome);
-        flow.heard(&answer, self.now.boot);
+        let now = self.now.boot;
+        let is_shown = match &mut self.pairing {
+            Pairing::Showing(flow) if flow.pending.device_code == polled => {
+                flow.heard(&answer, now);
+                true
+            }
+            Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => {
+                let retired = |flow: &&mut Flow| flow.pending.device_code == polled;
+                let Some(flow) = self.retired.iter_mut().find(retired) else { return };
+                flow.heard(&answer, now);
+                false
+            }
+        };
         if let PollAnswer::Trouble(trouble) = &answer {
             return self.issuer_trouble(trouble);
         }
@@ -256,7 +300,11 @@ impl Session {
         match answer {
             PollAnswer::Pending | PollAnswer::SlowDown(_) | PollAnswer::Trouble(_) => {}
             PollAnswer::Granted(reply) => self.approved(*reply, server_date(outcome)),
-            PollAnswer::Expired => self.renew(),
+            // The one on show is another.
+            PollAnswer::Expired | PollAnswer::Refused(_) if !is_shown => {
+                self.retired.retain(|flow| flow.pending.device_code != polled);
+            }
+            PollAnswer::Expired => self.renew(false),
             PollAnswer::Denied => {
                 self.end_pairing(Ending::Denied);
                 self.notice(NoticeKind::Denied);
@@ -269,7 +317,13 @@ impl Session {
     }
 
     pub(super) fn poll_again(&mut self) {
-        if let Pairing::Showing(flow) = &mut self.pairing {
+        let Some(polled) = self.polled.take() else { return };
+        let shown = match &mut self.pairing {
+            Pairing::Showing(flow) => Some(flow),
+            Pairing::Resting(_) | Pairing::Asking(_) => None,
+        };
+        let mut flows = shown.into_iter().chain(&mut self.retired);
+        if let Some(flow) = flows.find(|flow| flow.pending.device_code == polled) {
             flow.repeat(self.now.boot);
         }
     }
@@ -286,14 +340,23 @@ impl Session {
         self.event(Event::Refused { error });
     }
 
-    /// The code is over: a new one by itself, a limited number of times.
-    fn renew(&mut self) {
-        let Pairing::Showing(flow) = &self.pairing else { return };
-        match flow.pending.renewals.checked_sub(1) {
-            Some(renewals) => {
-                self.pairing = Pairing::Asking(Asking::from(self.now.boot, renewals, true));
+    /// The code is over, or has been on show for long enough: a new one by itself, a limited number
+    /// of times. `is_good`: the issuer has not said that it is over.
+    fn renew(&mut self, is_good: bool) {
+        let now = self.now.boot;
+        let Pairing::Showing(flow) = &mut self.pairing else { return };
+        let is_good = is_good && flow.is_good(now);
+        let Some(renewals) = flow.pending.renewals.checked_sub(1) else {
+            // No other takes its place.
+            return if is_good { flow.prolong() } else { self.end_pairing(Ending::Expired) };
+        };
+        let asking = Pairing::Asking(Asking::from(now, renewals, true));
+        let was = core::mem::replace(&mut self.pairing, asking);
+        if let (Pairing::Showing(flow), true) = (was, is_good) {
+            if self.retired.len() == MAX_RETIRED {
+                self.retired.remove(0);
             }
-            None => self.end_pairing(Ending::Expired),
+            self.retired.push(flow.retire());
         }
     }
 
@@ -327,9 +390,11 @@ impl Session {
             Some(token) => (Credential::Refresh(token), reply.refresh_expires_in),
             None => (Credential::Lasting(reply.access_token.clone()), reply.expires_in),
         };
+        let is_lasting = matches!(credential, Credential::Lasting(_));
         Grant {
             account,
             credential,
+            bound: is_lasting && reply.is_bound(),
             previous: None,
             scopes: reply.scope.clone().unwrap_or_else(|| self.config.issuer.scopes.clone()),
             signed_in_at: wall,
@@ -358,7 +423,12 @@ impl Session {
     pub(super) fn settle_candidate(&mut self) {
         let settled = |candidate: &mut Candidate| self.saver.is_settled(candidate.version);
         let Some(candidate) = self.candidate.take_if(settled) else { return };
-        self.abandon(Activity::Refresh);
+        if !candidate.replaced {
+            // What it brings belongs to the same person, and a revocation might reach the new grant.
+            self.abandon(Activity::Refresh);
+        }
+        self.lasting_accepted();
+        self.lasting = Lasting::new();
         self.refresh.forget();
         self.refresh.succeeded = Some(candidate.received);
         self.tokens.end_sign_in();

@@ -34,6 +34,8 @@ pub struct Grant {
     pub account: Account,
     /// What access tokens are got with.
     pub credential: Credential,
+    /// A [`Credential::Lasting`] that is good only with a proof (RFC 9449).
+    pub bound: bool,
     /// The refresh token before the current one, for issuers that leave it valid.
     pub previous: Option<Secret>,
     /// The scopes that were granted.

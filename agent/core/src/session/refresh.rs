@@ -2,7 +2,8 @@
 //! it is handed out (invariant 1).
 
 use super::{
-    Activity, Credential, Ending, Event, Grant, Session, SessionRecord, Suspension, TokenKey,
+    Activity, Candidate, Credential, Ending, Event, Grant, Session, SessionRecord, Suspension,
+    TokenKey,
 };
 use crate::{
     backoff::Backoff,
@@ -27,7 +28,7 @@ const AFTER_RESTART: Duration = Duration::from_secs(3_600);
 const UNWANTED: Duration = Duration::from_secs(3_600);
 
 /// For so many days (design invariant 2).
-const MAX_TRIES: u8 = 30;
+pub(super) const MAX_TRIES: u8 = 30;
 
 /// How long a kind of token that the issuer refused is not asked for again.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -156,34 +157,13 @@ impl Refresh {
 }
 
 impl Session {
-    /// A grant without a refresh token lives from its access token, which is all there is.
-    pub(super) fn restore_lasting_token(&mut self) {
-        let Some(grant) = &self.record.grant else { return };
-        let Credential::Lasting(token) = &grant.credential else { return };
-        let left = |end: crate::time::Wall| {
-            let now = self.gate.usable(self.now).unwrap_or_default();
-            end.since_epoch().saturating_sub(now.since_epoch())
-        };
-        let reply = TokenReply {
-            access_token: token.clone(),
-            token_type: "Bearer".into(),
-            expires_in: grant.expires_at.map(left),
-            refresh_in: None,
-            refresh_token: None,
-            refresh_expires_in: None,
-            scope: Some(grant.scopes.clone()),
-            id_token: None,
-        };
-        self.tokens.put(TokenKey::default(), &reply, 0, self.now.boot, &mut self.rng);
-    }
-
     pub(super) fn refresh_wake(&self) -> Option<Boot> {
         let grant = self.record.grant.as_ref()?;
-        let refreshable = matches!(grant.credential, Credential::Refresh(_));
-        if !refreshable {
+        if matches!(grant.credential, Credential::Lasting(_)) {
             return self.tokens.end(&TokenKey::default()).filter(|_| grant.suspension.is_none());
         }
-        let other = self.is_under_way(Activity::OwnName);
+        // An answer for a sign-in that is over may be on its way, too.
+        let other = self.is_under_way(Activity::OwnName) || self.is_under_way(Activity::Refresh);
         if other || self.refresh.current.is_some() || self.candidate.is_some() {
             return None;
         }
@@ -201,20 +181,6 @@ impl Session {
             self.begin_refresh();
         }
         self.send_refresh(endpoints);
-    }
-
-    /// An access token that nothing can renew has run out: somebody has to sign in again.
-    fn end_lasting_token(&mut self) {
-        let Some(grant) = &mut self.record.grant else { return };
-        let over = matches!(grant.credential, Credential::Lasting(_))
-            && grant.suspension.is_none()
-            && self.tokens.is_over(&TokenKey::default(), self.now.boot);
-        if over {
-            let since = self.gate.usable(self.now);
-            grant.suspension = Some(Suspension { since, after_loss: false, tries: MAX_TRIES });
-            self.saver.touch();
-            self.raise_fault(Fault::SignInAgain);
-        }
     }
 
     fn begin_refresh(&mut self) {
@@ -324,6 +290,9 @@ impl Session {
         let Credential::Refresh(current) = &mut grant.credential else { return };
         let new = reply.refresh_token.clone().filter(|new| new != current);
         let rotated = new.is_some();
+        // Another's grant is about to take this one's place, and the token before is on the list.
+        let is_leaving = self.candidate.as_ref().is_some_and(Candidate::replaces);
+        let to_revoke = new.clone().filter(|_| is_leaving);
         if let Some(new) = new {
             let old = core::mem::replace(current, new);
             // Where using it again might end the whole grant there is no use in keeping it.
@@ -338,6 +307,9 @@ impl Session {
         }
         let version = if *grant == before { 0 } else { self.saver.touch() };
         self.tokens.put(key, reply, version, self.now.boot, &mut self.rng);
+        if let Some(token) = to_revoke {
+            self.revoke_token(token);
+        }
         if resumed {
             self.clear_fault(Fault::SignInAgain);
             self.clear_fault(Fault::SignInAgainAfterLoss);

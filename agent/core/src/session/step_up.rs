@@ -50,6 +50,8 @@ impl Session {
 
     /// A resource server that asked for more takes what it gets.
     pub fn handle_accepted(&mut self, now: Now) {
+        self.now = now;
+        self.lasting_accepted();
         if self.step_up.as_ref().is_some_and(|step_up| step_up.by_refresh.is_none()) {
             self.step_up_done();
         }

@@ -3,11 +3,13 @@
 mod blocked;
 mod ending;
 mod identity;
+mod lasting;
 mod own_name;
 mod owner;
 mod proofs;
 mod quiet;
 mod resources;
+mod retired;
 mod step_up;
 mod vendors;
 mod words;

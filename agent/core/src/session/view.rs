@@ -158,8 +158,11 @@ impl Session {
         let grant = self.record.grant.as_ref();
         let suspension = grant.and_then(|grant| grant.suspension);
         if grant.is_some() && suspension.is_none() {
-            if self.faults.has(Fault::SignInStronger) {
-                return (View::SignInAgain(Fault::SignInStronger), State::Waiting);
+            // The grant stays, and somebody has to come all the same.
+            for fault in [Fault::SignInStronger, Fault::OnlyTokenRefused] {
+                if self.faults.has(fault) {
+                    return (View::SignInAgain(fault), State::Waiting);
+                }
             }
             return if self.tokens.has_good(self.now.boot) {
                 let view = self.ends_soon().map_or(View::Online, View::Expiring);

@@ -43,6 +43,8 @@ pub enum Unacceptable {
     Algorithm,
     /// Signed by none of the issuer's keys.
     Signature,
+    /// Not signed by the key that it names, as far as that is known: newer keys could not be had.
+    Contradicted,
 }
 
 impl Unacceptable {
@@ -57,6 +59,9 @@ impl Unacceptable {
             Self::Subject => "no subject",
             Self::Algorithm => "unsigned, or signed in a way that is not accepted",
             Self::Signature => "signed by none of the issuer's keys",
+            Self::Contradicted => {
+                "not signed by the issuer's key that it names, and newer keys cannot be had"
+            }
         }
     }
 }

@@ -125,8 +125,10 @@ pub struct KeySet {
 pub enum Verdict {
     /// One of the keys made it.
     Signed,
-    /// None of the keys made it: a newer one may have.
+    /// It names none of the keys: a newer one may have made it.
     NotByThese,
+    /// A key that it may be by did not make it, unless that was replaced under its name.
+    Contradicted,
     /// No key could help.
     Refused(Unacceptable),
 }
@@ -163,16 +165,21 @@ impl KeySet {
         };
         let keys = keys.map_or(&[][..], |set| set.keys.as_slice());
         let named = keys.iter().any(|key| key.id.is_some());
-        let signed = keys.iter().filter(|key| key.public.is_for(algorithm)).any(|key| {
-            // Where either side has no name for a key, each may be the one.
-            let is_meant = match (&parts.kid, &key.id) {
-                (Some(kid), Some(id)) => kid == id,
-                (Some(_), None) => !named,
-                (None, _) => true,
-            };
-            is_meant && verify(algorithm, &key.public, parts.message.as_bytes(), &parts.signature)
-        });
-        if signed { Verdict::Signed } else { Verdict::NotByThese }
+        // Where either side has no name for a key, each may be the one.
+        let is_meant = |key: &&Key| match (&parts.kid, &key.id) {
+            (Some(kid), Some(id)) => kid == id,
+            (Some(_), None) => !named,
+            (None, _) => true,
+        };
+        let made_it = |key: &Key| {
+            key.public.is_for(algorithm)
+                && verify(algorithm, &key.public, parts.message.as_bytes(), &parts.signature)
+        };
+        let mut meant = keys.iter().filter(is_meant).peekable();
+        if meant.peek().is_none() {
+            return Verdict::NotByThese;
+        }
+        if meant.any(made_it) { Verdict::Signed } else { Verdict::Contradicted }
     }
 }
 
@@ -284,7 +291,7 @@ mod tests {
             verdict(Some(&keys), &format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), &[key])
         };
         assert_eq!(by("a", 1), Verdict::Signed);
-        assert_eq!(by("b", 1), Verdict::NotByThese, "another key's signature");
+        assert_eq!(by("b", 1), Verdict::Contradicted, "another key's signature");
         assert_eq!(by("c", 1), Verdict::NotByThese, "a newer key");
         assert_eq!(verdict(Some(&keys), r#"{"alg":"EdDSA"}"#, &[2]), Verdict::Signed);
         assert_eq!(verdict(None, r#"{"alg":"EdDSA","kid":"a"}"#, &[1]), Verdict::NotByThese);
@@ -303,7 +310,8 @@ mod tests {
         let critical = r#"{"alg":"EdDSA","kid":"a","crit":["b64"],"b64":false}"#;
         assert_eq!(verdict(Some(&keys), critical, &[1]), Verdict::Refused(Unacceptable::Algorithm));
         // The public key of RSA as the secret of an HMAC, and one kind's key for another.
-        assert_eq!(verdict(Some(&keys), r#"{"alg":"ES256","kid":"a"}"#, &[1]), Verdict::NotByThese);
+        let other_kind = verdict(Some(&keys), r#"{"alg":"ES256","kid":"a"}"#, &[1]);
+        assert_eq!(other_kind, Verdict::Contradicted);
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub struct TokenReply {
 }
 
 impl TokenReply {
+    /// Whether the access token is good only with a proof (RFC 9449 section 5).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.token_type.eq_ignore_ascii_case("dpop")
+    }
+
     pub(super) fn from_members(members: &Members) -> Option<Self> {
         let token = |name: &str| {
             members.text(&[name]).filter(|t| t.len() <= MAX_TOKEN && !t.contains(char::is_control))

@@ -28,7 +28,7 @@ const ABOUT: [(&str, &[&str]); 6] = [
             "E24", "E23",
         ],
     ),
-    ("telemetry", &["E25", "E18", "E19", "E20", "E17"]),
+    ("telemetry", &["E25", "E27", "E18", "E19", "E20", "E17"]),
 ];
 
 /// Every thing that the agent has an opinion on.

@@ -159,6 +159,47 @@ fn keys_that_cannot_be_had_cost_nobody_the_sign_in() {
 }
 
 #[test]
+fn keys_that_say_no_are_not_outweighed_by_keys_that_cannot_be_had() {
+    for trouble in [json(500, ""), Outcome::NotSent(Cause::Dns), Outcome::Lost(Cause::Timeout)] {
+        let mut rig = Rig::showing(&key_set(&[1]));
+        rig.poll_answered(&signed(r#"{"alg":"EdDSA","kid":"k1"}"#, 9));
+        for _ in 0..3 {
+            if rig.session.view() == View::Saving {
+                rig.pass(60);
+                let keys = rig.sent.iter().position(|(_, request)| request.url == KEYS);
+                if let Some(keys) = keys {
+                    rig.sent.swap(0, keys);
+                    rig.answer(&trouble);
+                }
+            }
+        }
+        assert!(rig.refused_for(Unacceptable::Contradicted), "{trouble:?}: {:?}", rig.events);
+        assert!(!rig.events.contains(&Event::KeysUnavailable));
+    }
+    // A name that is not among them may be a new key's.
+    let mut rig = Rig::showing(&key_set(&[1]));
+    rig.poll_answered(&by(2));
+    rig.pass(90);
+    assert_eq!(rig.session.state(), State::Online);
+    assert!(rig.events.contains(&Event::KeysUnavailable));
+}
+
+#[test]
+fn an_address_of_keys_that_is_not_https_is_said_and_not_asked() {
+    let mut config = config();
+    config.issuer.explicit = ExplicitEndpoints::default();
+    let document = r#"{"issuer":"https://idp.example","token_endpoint":"https://idp.example/token",
+        "device_authorization_endpoint":"https://idp.example/code","jwks_uri":"KEYS"}"#;
+    for (uri, said) in [("http://idp.example/keys", true), (KEYS, false)] {
+        let mut rig = Rig::new(config.clone(), Stored::default());
+        rig.answer(&json(200, &document.replace("KEYS", uri)));
+        assert_eq!(rig.events.contains(&Event::KeysInsecure), said, "{uri}");
+        rig.answer(&json(200, CODE));
+        assert_eq!(rig.sent.iter().any(|(_, request)| request.url == uri), !said);
+    }
+}
+
+#[test]
 fn a_server_of_keys_that_says_nothing_is_waited_for_a_minute_and_a_half_at_most() {
     let mut rig = Rig::new(with_keys(), Stored::default());
     rig.answer(&json(200, CODE));

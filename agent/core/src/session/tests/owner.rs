@@ -2,6 +2,55 @@
 
 use super::*;
 
+#[test]
+fn what_a_refresh_brings_for_an_owner_who_is_being_replaced_is_revoked() {
+    let until = |saved: bool| {
+        let config = SessionConfig { owner: OwnerRule::Any, ..config() };
+        let mut rig = Rig::new(config, Stored::default());
+        rig.answer(&json(200, CODE));
+        rig.pass(5);
+        rig.answer(&tokens("anna", "rt-1"));
+        rig.session.sign_in(rig.now);
+        rig.drain();
+        rig.answer(&json(200, CODE));
+        // Anna's refresh is under way when Ben's approval comes.
+        let generation = rig.access().generation;
+        rig.session.handle_rejected(&TokenKey::default(), generation, rig.now);
+        rig.drain();
+        let (refresh, _) = rig.sent.remove(0);
+        rig.autosave = false;
+        rig.pass(5);
+        rig.answer(&tokens("ben", "rt-ben"));
+        let settle = |rig: &mut Rig| {
+            rig.autosave = true;
+            let version = rig.writes.last().expect("a write").0;
+            rig.session.handle_persisted(version, true, rig.now);
+            rig.drain();
+        };
+        if saved {
+            settle(&mut rig);
+        }
+        rig.session.handle_outcome(refresh, &renewed("rt-2"), rig.now);
+        rig.drain();
+        if !saved {
+            settle(&mut rig);
+        }
+        assert_eq!(rig.session.account().and_then(|it| it.subject.as_deref()), Some("ben"));
+        let mut revoked = vec![];
+        for _ in 0..10 {
+            while !rig.sent.is_empty() {
+                let revoked_now = rig.body().split("token=").nth(1).unwrap_or_default();
+                revoked.push(revoked_now.split('&').next().unwrap_or_default().to_string());
+                rig.answer(&json(200, ""));
+            }
+            rig.pass(1);
+        }
+        revoked
+    };
+    assert_eq!(until(false), ["rt-1", "rt-2"], "between approval and commit");
+    assert_eq!(until(true), ["rt-1", "rt-2"], "after the commit");
+}
+
 /// The token reply of `subject`, with these further claims.
 fn says(subject: &str, rest: &str) -> Outcome {
     let plain = id_token(subject);
