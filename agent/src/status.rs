@@ -75,6 +75,9 @@ pub struct Grant {
     pub last_refresh_at: Option<String>,
     /// When the grant ends, where the issuer says.
     pub expires_at: Option<String>,
+    /// What a sign-out ends at the issuer: `nothing`, `this-device`, or with this client
+    /// `all-of-user`.
+    pub revocation: &'static str,
 }
 
 /// How the device stands with the issuer in its own name, with nobody's sign-in.

@@ -103,6 +103,18 @@ pub enum Reach {
     AllOfUser,
 }
 
+impl Reach {
+    /// `grant.revocation` in `status --json`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::ThisDevice => "this-device",
+            Self::AllOfUser => "all-of-user",
+        }
+    }
+}
+
 /// Something in an error reply that tells more than `error` does.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {

@@ -164,6 +164,7 @@ impl Driver {
             signed_in_at: grant.signed_in_at.and_then(status::rfc3339),
             last_refresh_at: grant.last_refresh.and_then(|at| self.date_of(at)),
             expires_at: grant.expires_at.and_then(status::rfc3339),
+            revocation: self.session.reach().name(),
         }
     }
 

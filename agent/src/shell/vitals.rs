@@ -324,6 +324,7 @@ mod tests {
                 signed_in_at: None,
                 last_refresh_at: None,
                 expires_at: None,
+                revocation: "this-device",
             },
             clock: "usable",
             delivery: crate::status::Delivery {

@@ -294,8 +294,10 @@ async fn sign_in_need_not_wait() {
 
 #[tokio::test]
 async fn sign_out_says_what_is_still_to_come() {
-    let looks = |after: Status| {
-        let mut looks = [online(), after].into_iter();
+    let looks_at = |revocation, after: Status| {
+        let mut before = online();
+        before.grant.revocation = revocation;
+        let mut looks = [before, after].into_iter();
         Stage::set(move |call| match call {
             Call::SignOut => Some(Answer::Done),
             Call::Status { .. } => answer_status(&looks.next().unwrap()),
@@ -310,16 +312,29 @@ async fn sign_out_says_what_is_still_to_come() {
     };
     let pending =
         Status { faults: vec![signpost::status::Fault { code: "E23", ..fault() }], ..before() };
-    let told = run(&looks(pending).folder, &["sign-out"]).await;
+    let told = run(&looks_at("this-device", pending).folder, &["sign-out"]).await;
     assert!(told.out.contains("leave the device connected"), "{}", told.out);
-    assert_eq!(run(&looks(before()).folder, &["sign-out"]).await.out, "Signed out.\n");
+    for (revocation, says) in TAKEN_ALONG {
+        let told = run(&looks_at(revocation, before()).folder, &["sign-out"]).await.out;
+        assert!(told.starts_with("Signed out. ") && told.contains(says), "{revocation}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
+
+/// What a sign-out ends at the issuer, and what is told of it.
+const TAKEN_ALONG: [(&str, &str); 3] = [
+    ("this-device", "this device's sign-in alone"),
+    ("all-of-user", "all of this user's devices"),
+    ("nothing", "end the sign-in there, too"),
+];
 
 #[tokio::test]
 async fn a_reset_is_asked_after_and_says_what_the_device_is_called_now() {
     let renamed = Status { device_id: "sp-0123456789".into(), ..before() };
-    let stage = |after: Status| {
-        let mut looks = [online(), after].into_iter();
+    let stage = |revocation, after: Status| {
+        let mut before = online();
+        before.grant.revocation = revocation;
+        let mut looks = [before, after].into_iter();
         Stage::set(move |call| match call {
             Call::Reset => Some(Answer::Done),
             Call::Status { .. } => answer_status(&looks.next().unwrap()),
@@ -332,9 +347,12 @@ async fn a_reset_is_asked_after_and_says_what_the_device_is_called_now() {
             | Call::Accept { .. } => None,
         })
     };
-    let told = run(&stage(renamed).folder, &["reset", "--yes"]).await;
-    assert_eq!(told.out, "Everything is wiped; the device is sp-0123456789 now.\n");
-    let stage = stage(before());
+    for (revocation, says) in TAKEN_ALONG {
+        let told = run(&stage(revocation, renamed.clone()).folder, &["reset", "--yes"]).await.out;
+        let wiped = "Everything is wiped; the device is sp-0123456789 now. ";
+        assert!(told.starts_with(wiped) && told.contains(says), "{revocation}: {told}");
+    }
+    let stage = stage("this-device", before());
     run(&stage.folder, &["reset"]).await.fails(2, "say --yes if that is meant");
     assert!(!stage.calls().contains(&"Reset".to_owned()), "nothing was wiped");
 }

@@ -255,6 +255,7 @@ pub(crate) fn status(state: &'static str) -> Status {
             signed_in_at: None,
             last_refresh_at: None,
             expires_at: None,
+            revocation: "this-device",
         },
         clock: "usable",
         delivery: Delivery {
@@ -284,6 +285,7 @@ pub(crate) fn online() -> Status {
             signed_in_at: Some("2026-11-17T09:00:00Z".into()),
             last_refresh_at: Some(now.clone()),
             expires_at: None,
+            revocation: "this-device",
         },
         delivery: Delivery {
             status: "idle",

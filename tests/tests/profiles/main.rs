@@ -206,6 +206,9 @@ fn revoke(expected: &Expected) {
     let mut two = expected.device(&place, "another");
     two.sign_in();
     assert_eq!(place.provider().grant_count("anna"), 2);
+    // What `signpost sign-out` says of it is what happens.
+    let says = ["all-of-user", "this-device", "nothing"];
+    assert_eq!(one.revocation(), says[expected.left]);
     one.sign_out();
     one.pass(HOUR);
     assert_eq!(one.token(), None);

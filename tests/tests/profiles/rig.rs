@@ -280,6 +280,14 @@ impl Device {
         count
     }
 
+    /// What the status says that a sign-out ends at the issuer.
+    pub(crate) fn revocation(&mut self) -> &'static str {
+        match self.call(Call::Status { private: true }) {
+            Some(Answer::Status(status)) => status.grant.revocation,
+            _ => "",
+        }
+    }
+
     pub(crate) fn has_fault(&mut self, fault: Fault) -> bool {
         match self.call(Call::Status { private: true }) {
             Some(Answer::Status(status)) => {

@@ -2,8 +2,8 @@
 
 use super::{Activity, Credential, Event, Grant, Revocation, Session};
 use crate::{
-    backoff::Backoff, fault::Fault, http::Outcome, issuer::Endpoints, secret::Secret, time::Boot,
-    wire,
+    backoff::Backoff, fault::Fault, http::Outcome, issuer::Endpoints, profile::Reach,
+    secret::Secret, time::Boot, wire,
 };
 use core::time::Duration;
 
@@ -32,6 +32,15 @@ impl Revoke {
 }
 
 impl Session {
+    /// What a sign-out ends at the issuer, as far as that is known of it.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match &self.endpoints {
+            Ok(endpoints) if endpoints.revocation.is_none() => Reach::Nothing,
+            Ok(_) | Err(_) => self.config.issuer.profile.revocation,
+        }
+    }
+
     /// Queues the revocation of all that `grant` holds.
     pub(super) fn revoke_grant(&mut self, grant: &Grant) {
         let (Credential::Refresh(token) | Credential::Lasting(token)) = &grant.credential;
