@@ -39,6 +39,19 @@ pub struct Profile {
     pub revocation: Reach,
     /// How it gives a device a token in its own name.
     pub own_name: InOwnName,
+    /// How it gives another token for one.
+    pub exchange: Exchange,
+}
+
+/// How an access token is exchanged for one for another API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// RFC 8693.
+    Standard,
+    /// Entra's on-behalf-of: RFC 7523 with `requested_token_use`.
+    OnBehalfOf,
+    /// Not at all.
+    Never,
 }
 
 /// How a client gets a token in its own name (RFC 6749 section 4.4).
@@ -143,6 +156,7 @@ const STANDARD: Profile = Profile {
     meanings: &[],
     revocation: Reach::ThisDevice,
     own_name: InOwnName::Standard,
+    exchange: Exchange::Standard,
 };
 
 /// Microsoft Entra ID, in all its clouds.
@@ -188,6 +202,7 @@ pub static ENTRA: Profile = Profile {
     ],
     revocation: Reach::Nothing,
     own_name: InOwnName::DefaultScope,
+    exchange: Exchange::OnBehalfOf,
     ..STANDARD
 };
 
@@ -215,6 +230,7 @@ pub static GOOGLE: Profile = Profile {
     ],
     revocation: Reach::AllOfUser,
     own_name: InOwnName::Never("Google knows no client_credentials"),
+    exchange: Exchange::Never,
     ..STANDARD
 };
 
@@ -281,6 +297,7 @@ pub static GITHUB: Profile = Profile {
     secret_in_form: true,
     revocation: Reach::Nothing,
     own_name: InOwnName::Never("GitHub gives OAuth Apps no tokens of their own"),
+    exchange: Exchange::Never,
     ..STANDARD
 };
 
@@ -288,6 +305,7 @@ pub static GITHUB: Profile = Profile {
 pub static COGNITO: Profile = Profile {
     name: "cognito",
     scopes: &["openid"],
+    exchange: Exchange::Never,
     meanings: &[
         (Said::Description("Refresh Token has been revoked"), Meaning::Final),
         (Said::Description("Refresh Token has expired"), Meaning::Final),

@@ -15,6 +15,7 @@ mod discovery;
 mod dpop;
 mod ending;
 mod event;
+mod exchange;
 mod faults;
 mod flow;
 mod identity;
@@ -57,6 +58,7 @@ use alloc::{
 use core::time::Duration;
 use discovery::Discovery;
 use dpop::Dpop;
+use exchange::Exchanges;
 use fastrand::Rng;
 use flow::Flow;
 use identity::{Held, Keys};
@@ -187,6 +189,7 @@ enum Activity {
     Code,
     Poll,
     Refresh,
+    Exchange,
     OwnName,
     Revoke,
     Nonce,
@@ -215,6 +218,7 @@ pub struct Session {
     notice: Option<Notice>,
     tokens: Tokens,
     refresh: Refresh,
+    exchanges: Exchanges,
     lasting: Lasting,
     own_name: OwnName,
     revoke: Revoke,
@@ -256,6 +260,7 @@ impl Session {
         let mut session = Self {
             own_name: OwnName::new(&config.issuer, own_start, power_back, &mut rng),
             token_endpoint: None,
+            exchanges: Exchanges::new(),
             lasting: Lasting::default(),
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
@@ -323,6 +328,7 @@ impl Session {
             Some(Activity::Code) => self.code_heard(outcome),
             Some(Activity::Poll) => self.poll_heard(outcome),
             Some(Activity::Refresh) => self.refresh_heard(outcome),
+            Some(Activity::Exchange) => self.exchange_heard(outcome),
             Some(Activity::OwnName) => self.own_name_heard(outcome),
             Some(Activity::Revoke) => self.revoke_heard(outcome),
             Some(Activity::Nonce) => self.nonce_heard(outcome),
@@ -350,6 +356,7 @@ impl Session {
                 self.quiet.refresh = Some(until);
                 self.refresh.leave_alone(until);
             }
+            Activity::Exchange => self.exchanges.leave_alone(until),
             Activity::OwnName => {
                 self.quiet.own_name = Some(until);
                 self.own_name.leave_alone(until);
@@ -380,6 +387,7 @@ impl Session {
         } else if self.tokens.refuse(key, generation) {
             match key.by {
                 By::SignIn => self.refresh.want(key),
+                By::Exchange(_) => self.exchanges.want(key),
                 By::OwnName => self.own_name.want(),
             }
         }
@@ -407,6 +415,7 @@ impl Session {
         self.tokens.end_sign_in();
         self.own_name_unbound();
         self.refresh.forget();
+        self.exchanges.forget();
         self.clear_fault(Fault::SignInAgain);
         self.clear_fault(Fault::SignInAgainAfterLoss);
         self.clear_fault(Fault::SignInEnds);
@@ -449,8 +458,10 @@ impl Session {
     /// An access token for `key` that is good for at least `min_ttl` more, for a program. Together
     /// programs cause only so many refreshes.
     pub fn token(&mut self, key: &TokenKey, min_ttl: Duration, now: Now) -> TokenAnswer {
-        if key.is_own_name() {
-            return TokenAnswer::Refused;
+        match &key.by {
+            By::SignIn => {}
+            By::Exchange(_) => return self.exchanged_token(key, min_ttl, now),
+            By::OwnName => return TokenAnswer::Refused,
         }
         self.token_for(key, min_ttl, Refresh::want_for_program, now)
     }
@@ -543,6 +554,7 @@ impl Session {
             wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
             if self.token_endpoint.is_some() && !self.lacks_key() {
                 wakes.push((self.own_name_wake(), Wake::OwnName));
+                wakes.push((self.exchange_wake(), Wake::Refresh));
             }
             if has_endpoints {
                 wakes.push((self.keys_wake(), Wake::Keys));
@@ -605,6 +617,7 @@ impl Session {
             self.advance_revocations(&endpoints);
         }
         if let Some(token) = self.token_endpoint.clone() {
+            self.advance_exchange(&token);
             self.advance_own_name(&token);
         }
         self.announce_end();
@@ -659,10 +672,14 @@ impl Session {
             }
         }
         let body = Some(Body::Form(form(&pairs)));
-        let gives_tokens = matches!(
-            activity,
-            Activity::Poll | Activity::Refresh | Activity::OwnName | Activity::Nonce
-        );
+        let gives_tokens = match activity {
+            Activity::Poll
+            | Activity::Refresh
+            | Activity::Exchange
+            | Activity::OwnName
+            | Activity::Nonce => true,
+            Activity::Discovery | Activity::Keys | Activity::Code | Activity::Revoke => false,
+        };
         if gives_tokens {
             unsigned.extend(self.proof(("POST", url), None, None));
         }

@@ -12,6 +12,9 @@ pub(super) struct Arguments {
     /// The API that the token is for (RFC 8707)
     #[arg(long, value_name = "URI")]
     resource: Option<String>,
+    /// Another API, for which the sign-in's own token is exchanged (RFC 8693, on-behalf-of)
+    #[arg(long, value_name = "AUDIENCE")]
+    exchange: Option<String>,
     /// What it must allow; once for each scope
     #[arg(long, value_name = "S")]
     scope: Vec<String>,
@@ -37,6 +40,9 @@ fn path(arguments: &Arguments) -> String {
     let mut query = Serializer::new(String::from("/v1/token?"));
     if let Some(resource) = &arguments.resource {
         query.append_pair("resource", resource);
+    }
+    if let Some(audience) = &arguments.exchange {
+        query.append_pair("audience", audience);
     }
     for scope in &arguments.scope {
         query.append_pair("scope", scope);

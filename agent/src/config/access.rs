@@ -4,7 +4,7 @@
 use super::issuer::{Resource, Scope};
 use super::reading::{choice, section, whole};
 use super::resolve::Resolve;
-use super::value::{AbsPath, Listen, Name, Proxy, SocketPath, text};
+use super::value::{AbsPath, Listen, Name, Proxy, SocketPath, Text, text};
 
 text! {
     /// A device's name.
@@ -121,6 +121,7 @@ section! {
         uid: Option<Uid>,
         scopes: Vec<Scope>,
         resources: Vec<Resource>,
+        audiences: Vec<Text>,
         file: Option<AbsPath>,
     }
 }
@@ -143,6 +144,8 @@ pub struct Rule {
     pub scopes: Vec<Scope>,
     /// The APIs that a token may be for; empty: the issuer's default one.
     pub resources: Vec<Resource>,
+    /// The APIs for which the sign-in's own token may be exchanged; empty: none.
+    pub audiences: Vec<Text>,
     /// Where the token is kept for programs that read a file.
     pub file: Option<AbsPath>,
 }
@@ -184,16 +187,22 @@ impl RuleKeys {
                 and write a rule for each of the others",
             ),
         };
-        if self.scopes.is_empty() && self.resources.is_empty() {
-            return at.missing(&key, "it allows nothing: set scopes or resources");
+        let is_plain = !self.scopes.is_empty() || !self.resources.is_empty();
+        if !is_plain && self.audiences.is_empty() {
+            return at.missing(&key, "it allows nothing: set scopes, resources or audiences");
+        }
+        if self.file.is_some() && !is_plain {
+            let text =
+                "a file holds the sign-in's own token, and the rule allows exchanged ones only";
+            return at.wrong(&format!("{key}.file"), text);
         }
         if self.file.is_some() && self.resources.len() > 1 {
             let text = "a file holds one token, and there are several resources; \
                         write a rule for each";
             return at.wrong(&format!("{key}.file"), text);
         }
-        let Self { scopes, resources, file, .. } = self;
-        Some(Rule { peer: peer?, scopes, resources, file })
+        let Self { scopes, resources, audiences, file, .. } = self;
+        Some(Rule { peer: peer?, scopes, resources, audiences, file })
     }
 }
 

@@ -92,7 +92,7 @@ fn not_allowed(denied: Denied) -> Reply {
 }
 
 async fn hand_out(key: TokenKey, min_ttl: Duration, rights: &Rights, desk: &Desk) -> Reply {
-    let for_resource = key.resource.is_some();
+    let for_resource = key.resource.is_some() || key.is_exchanged();
     match take(key, min_ttl, rights, desk).await {
         Ok((access, left)) => token(&access, left, None),
         Err(answer) => no_token(&answer, for_resource),
@@ -184,12 +184,15 @@ fn wanted(query: &str) -> Result<(TokenKey, Duration), String> {
         return Err(format!("The query is longer than {MOST_QUERY} bytes."));
     }
     let mut resource = None;
+    let mut audience = None;
     let mut scopes: Vec<String> = Vec::new();
     let mut min_ttl = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let taken = match &*name {
             "resource" if is_resource(&value) => resource.replace(value.into_owned()).is_some(),
             "resource" => return Err("resource is no absolute URI without #.".to_owned()),
+            "audience" if is_audience(&value) => audience.replace(value.into_owned()).is_some(),
+            "audience" => return Err("audience is no name of an API.".to_owned()),
             "scope" => {
                 scopes.extend(value.split(' ').filter(|word| !word.is_empty()).map(str::to_owned));
                 false
@@ -200,7 +203,11 @@ fn wanted(query: &str) -> Result<(TokenKey, Duration), String> {
                     .ok_or_else(|| format!("min_ttl is no number of seconds up to {MOST_TTL}."))?;
                 min_ttl.replace(seconds).is_some()
             }
-            _ => return Err("There are resource, scope and min_ttl, and no others.".to_owned()),
+            _ => {
+                return Err(
+                    "There are resource, audience, scope and min_ttl, and no others.".to_owned()
+                );
+            }
         };
         if taken {
             return Err(format!("{name} is given twice."));
@@ -211,7 +218,17 @@ fn wanted(query: &str) -> Result<(TokenKey, Duration), String> {
             "scope is not made of up to {MOST_SCOPES} words of printable ASCII without \" and \\."
         ));
     }
-    Ok((TokenKey::new(resource, &scopes), Duration::from_secs(min_ttl.unwrap_or(0))))
+    let key = TokenKey::new(resource, &scopes);
+    let key = match audience {
+        Some(audience) => key.exchanged(audience),
+        None => key,
+    };
+    Ok((key, Duration::from_secs(min_ttl.unwrap_or(0))))
+}
+
+/// RFC 8693, section 2.1: the logical name of a target service.
+fn is_audience(text: &str) -> bool {
+    (1..=2048).contains(&text.len()) && text.bytes().all(|b| (0x21..0x7f).contains(&b))
 }
 
 /// RFC 6749, section 3.3.

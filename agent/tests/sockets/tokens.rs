@@ -40,6 +40,9 @@ async fn a_query_becomes_a_key() {
     let scopes = ["a", "b", "c"].map(String::from);
     let key = TokenKey::new(Some("https://api.example".into()), &scopes);
     assert_eq!(asked.recv().await.unwrap(), (key, Duration::from_secs(90)));
+    stage.tokens(&get("/v1/token?audience=api%3A%2F%2Fb&scope=a")).await;
+    let key = TokenKey::new(None, &["a".into()]).exchanged("api://b".into());
+    assert_eq!(asked.recv().await.unwrap(), (key, Duration::ZERO));
     stage.tokens(&get("/v1/token")).await;
     assert_eq!(asked.recv().await.unwrap(), (TokenKey::default(), Duration::ZERO));
 }
@@ -53,6 +56,9 @@ async fn a_query_that_makes_no_sense_never_gets_to_the_driver() {
         "resource=api",
         "resource=https%3A%2F%2Fa%2F%23b",
         "resource=https%3A%2F%2Fa&resource=https%3A%2F%2Fb",
+        "audience=",
+        "audience=a%20b",
+        "audience=a&audience=b",
         "min_ttl=-1",
         "min_ttl=soon",
         "min_ttl=86401",

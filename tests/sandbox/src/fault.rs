@@ -19,6 +19,8 @@ pub enum Endpoint {
     TokenPoll,
     /// The token endpoint, asked with a refresh token.
     TokenRefresh,
+    /// The token endpoint, asked to exchange one token for another.
+    TokenExchange,
     /// The token endpoint, asked by a client in its own name.
     TokenOwnName,
     /// Revocation (RFC 7009).
@@ -35,12 +37,13 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint, in the order in which a device meets them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Discovery,
         Self::Jwks,
         Self::DeviceAuthorization,
         Self::TokenPoll,
         Self::TokenRefresh,
+        Self::TokenExchange,
         Self::TokenOwnName,
         Self::Revocation,
         Self::Userinfo,

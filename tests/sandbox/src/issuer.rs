@@ -2,6 +2,7 @@
 //! sockets and no faults.
 
 pub(crate) mod device;
+pub(crate) mod exchange;
 pub(crate) mod keys;
 pub(crate) mod own_name;
 pub(crate) mod routes;

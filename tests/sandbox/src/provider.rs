@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::fault::Endpoint;
 use crate::issuer::device::{self, CodeError};
+use crate::issuer::exchange;
 use crate::issuer::{Asked, Issuer, Settings};
 use crate::journal::{Journal, Violation};
 use crate::reply::Reply;
@@ -79,6 +80,9 @@ impl Provider {
                     self.issuer.poll(asked, early, now)
                 }
                 Some("refresh_token") => self.issuer.refresh(asked, &mut self.journal, now),
+                Some(exchange::TOKEN_EXCHANGE | exchange::JWT_BEARER) => {
+                    self.issuer.exchange(asked, now)
+                }
                 Some("client_credentials") => self.issuer.own_name(asked, now),
                 Some(_) | None => Reply::error(400, "unsupported_grant_type", "another one"),
             },
@@ -116,6 +120,11 @@ impl Provider {
     pub fn sender(&self, token: &str, at: Duration) -> Option<String> {
         let audience = Some(self.issuer.telemetry());
         self.issuer.check_access(Some(token), audience, None, self.now(at)).ok()
+    }
+
+    /// Whose this access token is at the API `audience`, as far as that takes it.
+    pub fn holder(&self, token: &str, audience: &str, at: Duration) -> Option<String> {
+        self.issuer.check_access(Some(token), Some(audience), None, self.now(at)).ok()
     }
 
     /// How many grants of a person are alive.

@@ -9,7 +9,7 @@
 
 mod rig;
 
-use rig::{DAY, Device, HOUR, MINUTE, Place};
+use rig::{DAY, DOWNSTREAM, Device, HOUR, MINUTE, Place};
 use signpost_core::{
     fault::Fault,
     session::{Ending, Event},
@@ -279,6 +279,46 @@ fn own_name(expected: &Expected) {
     assert_eq!(place.provider().violations(), []);
 }
 
+fn exchange(expected: &Expected) {
+    use signpost_core::profile::Exchange;
+    let (place, mut device) = expected.signed_in();
+    let asks =
+        |device: &Device| device.times("token-exchange").len() + device.times("jwt-bearer").len();
+    let profile = signpost_core::profile::Profile::named(expected.vendor.name()).unwrap();
+    if profile.exchange == Exchange::Never {
+        assert_eq!(device.exchanged(DOWNSTREAM), Err(()));
+        assert_eq!(asks(&device), 0);
+        return;
+    }
+    let token = device.exchanged(DOWNSTREAM).unwrap().unwrap();
+    let holder =
+        |device: &Device, token: &str| place.provider().holder(token, DOWNSTREAM, device.now);
+    assert_eq!(holder(&device, &token).as_deref(), Some("anna"), "at that API");
+    assert_eq!(place.provider().sender(&token, device.now), None, "and at no other");
+    assert_eq!(device.exchanged(DOWNSTREAM), Ok(Some(token.clone())), "kept");
+    // Renewed for as long as it is used; the sign-in's own first where that is over.
+    for _ in 0..12 {
+        device.pass(HOUR);
+        let token = device.exchanged(DOWNSTREAM).unwrap().unwrap();
+        assert_eq!(holder(&device, &token).as_deref(), Some("anna"));
+    }
+    assert!((10..30).contains(&asks(&device)), "{}", asks(&device));
+    // What the issuer does not know is refused, and nothing else is the worse for it.
+    let before = asks(&device);
+    for _ in 0..5 {
+        assert_eq!(device.exchanged("https://nowhere.example"), Err(()));
+    }
+    assert_eq!(asks(&device), before + 1);
+    assert!(device.is_online() && device.token().is_some());
+    device.sign_out();
+    device.pass(HOUR);
+    assert_eq!(device.exchanged(DOWNSTREAM), Ok(None));
+    if expected.left == 1 {
+        assert_eq!(holder(&device, &token), None, "it went with the sign-in");
+    }
+    assert_eq!(place.provider().violations(), []);
+}
+
 /// One module of tests a profile, and the list of them all.
 macro_rules! profiles {
     ($($profile:ident: $expected:expr,)*; $cells:tt) => {
@@ -402,7 +442,7 @@ profiles! {
         revokes: true,
         own_name: Some("own_scopes = [\"telemetry.write\"]\nown_resource = \"https://idp.example/telemetry\""),
     },
-    ; [sign_in poll_errors expiry refresh rotation lost_reply revoke own_name]
+    ; [sign_in poll_errors expiry refresh rotation lost_reply revoke own_name exchange]
 }
 
 #[test]
@@ -429,7 +469,7 @@ fn the_documented_table_names_exactly_these_tests() {
 
 #[test]
 fn the_documentation_says_of_each_profile_what_the_agent_knows() {
-    use signpost_core::profile::{ALL, InOwnName, Reach, UsedToken};
+    use signpost_core::profile::{ALL, Exchange, InOwnName, Reach, UsedToken};
     let row = |profile: &signpost_core::profile::Profile| {
         let scopes = profile.scopes.join(" ");
         let scopes = if scopes.is_empty() { "none".to_owned() } else { format!("`{scopes}`") };
@@ -450,7 +490,13 @@ fn the_documentation_says_of_each_profile_what_the_agent_knows() {
             InOwnName::Audience => "for an audience",
             InOwnName::Never(_) => "never",
         };
-        format!("| `{}` | {scopes} | {used} | {ends} | {code} | {own} |", profile.name)
+        let exchange = match profile.exchange {
+            Exchange::Standard => "RFC 8693",
+            Exchange::OnBehalfOf => "on-behalf-of",
+            Exchange::Never => "never",
+        };
+        let name = profile.name;
+        format!("| `{name}` | {scopes} | {used} | {ends} | {code} | {own} | {exchange} |")
     };
     let text = include_str!("../../../agent/docs/profiles.md");
     let (_, known) = text.split_once("<!-- known").unwrap();

@@ -33,6 +33,9 @@ use std::{
 /// When every test begins.
 const EPOCH: u64 = 1_800_000_000;
 
+/// Another API that the provider knows.
+pub(crate) const DOWNSTREAM: &str = "https://downstream.example";
+
 /// Where telemetry goes.
 const BACKEND: &str = "https://telemetry.example";
 
@@ -50,7 +53,8 @@ impl Place {
     pub(crate) fn of(vendor: Vendor, issuer: &str, secret: bool) -> Rc<Self> {
         let secret = secret.then(|| SECRET.to_owned());
         let client = Client { id: "signpost".into(), name: "Signpost".into(), secret };
-        let options = Options { clients: vec![client], ..Options::of(vendor) };
+        let resources = vec![DOWNSTREAM.to_owned()];
+        let options = Options { clients: vec![client], resources, ..Options::of(vendor) };
         let provider = RefCell::new(Provider::new(options, issuer, EPOCH).unwrap());
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), SECRET).unwrap();
@@ -251,6 +255,17 @@ impl Device {
         match self.call(call) {
             Some(Answer::Token(access, _)) => Some(access.token.expose().to_owned()),
             _ => None,
+        }
+    }
+
+    /// A token for the API `audience`, as local programs get it by an exchange; `Err`: the issuer
+    /// refuses it.
+    pub(crate) fn exchanged(&mut self, audience: &str) -> Result<Option<String>, ()> {
+        let key = TokenKey::default().exchanged(audience.into());
+        match self.call(Call::Token { key, min_ttl: Duration::ZERO }) {
+            Some(Answer::Token(access, _)) => Ok(Some(access.token.expose().to_owned())),
+            Some(Answer::Refused) => Err(()),
+            _ => Ok(None),
         }
     }
 

@@ -143,7 +143,10 @@ impl Session {
 
     /// The issuer refuses a proof for its nonce alone: the same again, with the new one, once.
     pub(super) fn retries_with_nonce(&mut self, activity: Activity, outcome: &Outcome) -> bool {
-        if !matches!(activity, Activity::Poll | Activity::Refresh | Activity::OwnName) {
+        if !matches!(
+            activity,
+            Activity::Poll | Activity::Refresh | Activity::Exchange | Activity::OwnName
+        ) {
             return false;
         }
         let wanted = wire::wants_nonce(outcome) && !self.dpop.retried;
@@ -151,6 +154,7 @@ impl Session {
         match activity {
             Activity::Poll if wanted => self.poll_again(),
             Activity::Refresh if wanted => self.refresh_again(),
+            Activity::Exchange if wanted => self.exchange_again(),
             // It is wanted still.
             Activity::OwnName if wanted => self.own_name.want(),
             Activity::Discovery
@@ -158,6 +162,7 @@ impl Session {
             | Activity::Code
             | Activity::Poll
             | Activity::Refresh
+            | Activity::Exchange
             | Activity::OwnName
             | Activity::Revoke
             | Activity::Nonce => return false,

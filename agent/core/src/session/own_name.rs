@@ -103,13 +103,12 @@ impl Session {
     /// One exchange at a time, whoever's (design invariant 10).
     pub(super) fn own_name_wake(&self) -> Option<Boot> {
         self.config.issuer.own_name.as_ref()?;
-        let refreshes = self.refresh.is_under_way() || self.is_under_way(Activity::Refresh);
-        if refreshes || self.is_under_way(Activity::OwnName) {
+        if self.refresh.is_under_way() || self.exchanges_token() {
             return None;
         }
         let wanted = self.own_name.wanted;
         let wanted = wanted.then(|| self.tokens.refresh_allowed_at(&TokenKey::own_name()));
-        let next = wanted.into_iter().chain(self.tokens.wake(true)).min()?;
+        let next = wanted.into_iter().chain(self.tokens.wake(TokenKey::is_own_name)).min()?;
         Some(next.max(self.own_name.not_before))
     }
 

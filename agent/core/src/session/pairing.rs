@@ -430,6 +430,7 @@ impl Session {
         self.lasting_accepted();
         self.lasting = Lasting::new();
         self.refresh.forget();
+        self.exchanges.forget();
         self.refresh.succeeded = Some(candidate.received);
         self.tokens.end_sign_in();
         self.tokens.put(

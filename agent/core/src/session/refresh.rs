@@ -113,16 +113,19 @@ impl Refresh {
         if known || self.wanted.contains(key) {
             return;
         }
-        if *key != TokenKey::default() {
-            let (left, since) = self.allowance;
-            let earned = now.since(since).as_secs() / ALLOWED_EVERY;
-            let left =
-                u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(left).min(ALLOWANCE);
-            let Some(rest) = left.checked_sub(1) else { return };
-            let counted = Duration::from_secs(earned * ALLOWED_EVERY);
-            self.allowance = (rest, since + counted);
+        if *key == TokenKey::default() || self.is_allowed(now) {
+            self.want(key);
         }
-        self.want(key);
+    }
+
+    /// Whether programs may cause one more exchange of any kind; it counts.
+    pub(super) fn is_allowed(&mut self, now: Boot) -> bool {
+        let (left, since) = self.allowance;
+        let earned = now.since(since).as_secs() / ALLOWED_EVERY;
+        let left = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(left).min(ALLOWANCE);
+        let Some(rest) = left.checked_sub(1) else { return false };
+        self.allowance = (rest, since + Duration::from_secs(earned * ALLOWED_EVERY));
+        true
     }
 
     pub(super) fn is_refused(&self, key: &TokenKey, now: Boot) -> bool {
@@ -163,7 +166,7 @@ impl Session {
             return self.tokens.end(&TokenKey::default()).filter(|_| grant.suspension.is_none());
         }
         // An answer for a sign-in that is over may be on its way, too.
-        let other = self.is_under_way(Activity::OwnName) || self.is_under_way(Activity::Refresh);
+        let other = self.exchanges_token();
         if other || self.refresh.current.is_some() || self.candidate.is_some() {
             return None;
         }
@@ -171,7 +174,8 @@ impl Session {
             return (suspension.tries < MAX_TRIES).then_some(self.refresh.not_before);
         }
         let wanted = self.refresh.wanted.iter().map(|key| self.tokens.refresh_allowed_at(key));
-        let next = wanted.min().into_iter().chain(self.tokens.wake(false)).min()?;
+        let next =
+            wanted.min().into_iter().chain(self.tokens.wake(TokenKey::is_refreshed)).min()?;
         Some(next.max(self.refresh.not_before))
     }
 
@@ -190,7 +194,7 @@ impl Session {
             self.refresh.wanted.iter().position(|key| tokens.refresh_allowed_at(key) <= now);
         let key = match ready {
             Some(index) => self.refresh.wanted.remove(index),
-            None => tokens.due(false, now),
+            None => tokens.due(TokenKey::is_refreshed, now),
         };
         let Some(grant) = &mut self.record.grant else { return };
         // A suspended grant is tried for its own sake.

@@ -26,7 +26,7 @@ impl Session {
         challenge: Challenge,
         now: Now,
     ) {
-        if key.is_own_name() {
+        if !key.is_refreshed() {
             // No sign-in makes that one any stronger.
             return self.handle_rejected(key, generation, now);
         }

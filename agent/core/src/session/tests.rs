@@ -2,6 +2,7 @@
 
 mod blocked;
 mod ending;
+mod exchange;
 mod identity;
 mod lasting;
 mod own_name;

@@ -45,6 +45,9 @@ pub enum By {
     /// The user's, by the refresh token of the sign-in.
     #[default]
     SignIn,
+    /// The user's with the API of this audience, by an exchange of the sign-in's own access token (RFC
+    /// 8693; Entra's on-behalf-of).
+    Exchange(String),
     /// The device's own, by its client credentials (RFC 6749 section 4.4).
     OwnName,
 }
@@ -60,6 +63,24 @@ impl TokenKey {
     #[must_use]
     pub const fn own_name() -> Self {
         Self { resource: None, scopes: Vec::new(), by: By::OwnName }
+    }
+
+    /// One for the API of `audience`, exchanged for the sign-in's own.
+    #[must_use]
+    pub fn exchanged(self, audience: String) -> Self {
+        Self { by: By::Exchange(audience), ..self }
+    }
+
+    /// Whether the refresh token brings it.
+    #[must_use]
+    pub const fn is_refreshed(&self) -> bool {
+        matches!(self.by, By::SignIn)
+    }
+
+    /// Whether it is exchanged for another.
+    #[must_use]
+    pub const fn is_exchanged(&self) -> bool {
+        matches!(self.by, By::Exchange(_))
     }
 
     /// It makes no room for others.
@@ -130,6 +151,16 @@ struct Entry {
     used: bool,
 }
 
+impl Entry {
+    fn is_good(&self, min_ttl: Duration, now: Boot) -> bool {
+        let is_long_enough = self.access.expires.is_none_or(|end| {
+            let on_the_way = (end.since(self.received) / 10).min(ON_THE_WAY);
+            end > now + min_ttl.max(on_the_way)
+        });
+        !self.refused && is_long_enough
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     entries: BTreeMap<TokenKey, Entry>,
@@ -196,11 +227,7 @@ impl Tokens {
         is_settled: impl Fn(u64) -> bool,
     ) -> Option<AccessToken> {
         let entry = self.entries.get_mut(key)?;
-        let good = entry.access.expires.is_none_or(|end| {
-            let on_the_way = (end.since(entry.received) / 10).min(ON_THE_WAY);
-            end > now + min_ttl.max(on_the_way)
-        });
-        if entry.refused || !good || !is_settled(entry.after) {
+        if !entry.is_good(min_ttl, now) || !is_settled(entry.after) {
             return None;
         }
         entry.used = true;
@@ -240,10 +267,10 @@ impl Tokens {
     }
 
     /// Keys whose refresh is due: the sign-in's own token always, others while they are used. Those
-    /// in the device's own name, or all others.
-    pub(super) fn due(&self, own_name: bool, now: Boot) -> Option<TokenKey> {
+    /// of one kind.
+    pub(super) fn due(&self, of_kind: fn(&TokenKey) -> bool, now: Boot) -> Option<TokenKey> {
         let due = |entry: &Entry| entry.refresh_at.is_some_and(|at| at <= now);
-        let kept = self.kept(own_name).find(|(_, entry)| due(entry));
+        let kept = self.kept(of_kind).find(|(_, entry)| due(entry));
         kept.map(|(key, _)| key.clone())
     }
 
@@ -255,13 +282,19 @@ impl Tokens {
     }
 
     /// When the next refresh is due.
-    pub(super) fn wake(&self, own_name: bool) -> Option<Boot> {
-        self.kept(own_name).filter_map(|(_, entry)| entry.refresh_at).min()
+    pub(super) fn wake(&self, of_kind: fn(&TokenKey) -> bool) -> Option<Boot> {
+        self.kept(of_kind).filter_map(|(_, entry)| entry.refresh_at).min()
     }
 
-    fn kept(&self, own_name: bool) -> impl Iterator<Item = (&TokenKey, &Entry)> {
-        let of_kind = self.entries.iter().filter(move |(key, _)| key.is_own_name() == own_name);
+    fn kept(&self, of_kind: fn(&TokenKey) -> bool) -> impl Iterator<Item = (&TokenKey, &Entry)> {
+        let of_kind = self.entries.iter().filter(move |(key, _)| of_kind(key));
         of_kind.filter(|(key, entry)| **key == TokenKey::default() || entry.used)
+    }
+
+    /// Whether there is a token for `key` to be handed out now.
+    pub(super) fn has(&self, key: &TokenKey, now: Boot, is_settled: impl Fn(u64) -> bool) -> bool {
+        let entry = self.entries.get(key);
+        entry.is_some_and(|entry| entry.is_good(Duration::ZERO, now) && is_settled(entry.after))
     }
 
     /// Whether the sign-in's own token is good now.
@@ -342,13 +375,21 @@ mod tests {
     #[test]
     fn refresh_falls_into_half_to_four_fifths_of_the_lifetime() {
         let wakes: Vec<u64> = (0..50)
-            .map(|seed| holding(3_600, seed).wake(false).expect("due").since(at(0)).as_secs())
+            .map(|seed| {
+                holding(3_600, seed)
+                    .wake(TokenKey::is_refreshed)
+                    .expect("due")
+                    .since(at(0))
+                    .as_secs()
+            })
             .collect();
         assert!(wakes.iter().all(|wake| (1_800..=2_880).contains(wake)), "{wakes:?}");
         assert!(wakes.iter().max() > wakes.iter().min(), "invariant 10: jittered");
-        let short = holding(40, 1).wake(false).expect("due").since(at(0)).as_secs();
+        let short =
+            holding(40, 1).wake(TokenKey::is_refreshed).expect("due").since(at(0)).as_secs();
         assert!((20..=32).contains(&short));
-        let brief = holding(121, 1).wake(false).expect("due").since(at(0)).as_secs();
+        let brief =
+            holding(121, 1).wake(TokenKey::is_refreshed).expect("due").since(at(0)).as_secs();
         assert!(brief >= 60, "not oftener than once a minute");
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use signpost_core::session::TokenKey;
+use signpost_core::session::{By, TokenKey};
 
 use crate::config::{Broker, Name, Peer as Who, Rule as RuleConfig};
 use crate::shell::sockets::Peer;
@@ -21,6 +21,7 @@ struct Rule {
     group: Option<u32>,
     scopes: Vec<String>,
     resources: Vec<String>,
+    audiences: Vec<String>,
     file: Option<PathBuf>,
 }
 
@@ -89,6 +90,7 @@ impl Rule {
             group,
             scopes: config.scopes.iter().map(ToString::to_string).collect(),
             resources: config.resources.iter().map(ToString::to_string).collect(),
+            audiences: config.audiences.iter().map(ToString::to_string).collect(),
             file: config.file.as_ref().map(|file| file.as_path().to_owned()),
         })
     }
@@ -98,6 +100,14 @@ impl Rule {
     }
 
     fn narrow(&self, wanted: &TokenKey) -> Result<TokenKey, Denied> {
+        match &wanted.by {
+            By::SignIn if self.scopes.is_empty() && self.resources.is_empty() => {
+                return Err(Denied::Scope);
+            }
+            By::SignIn => {}
+            By::Exchange(audience) => return self.narrow_exchange(audience, wanted),
+            By::OwnName => return Err(Denied::Resource),
+        }
         let resource = match (&wanted.resource, self.resources.as_slice()) {
             (None, []) => None,
             (None, [only]) => Some(only.clone()),
@@ -110,6 +120,24 @@ impl Rule {
         }
         let scopes = if wanted.scopes.is_empty() { &self.scopes } else { &wanted.scopes };
         Ok(TokenKey::new(resource, scopes))
+    }
+
+    /// Only what is listed: an exchanged token may reach further than the sign-in's own.
+    fn narrow_exchange(&self, audience: &str, wanted: &TokenKey) -> Result<TokenKey, Denied> {
+        let is_listed = |list: &[String], word: &str| list.iter().any(|it| it == word);
+        let resource = wanted.resource.as_deref();
+        if !is_listed(&self.audiences, audience)
+            || resource.is_some_and(|resource| !is_listed(&self.resources, resource))
+        {
+            return Err(Denied::Resource);
+        }
+        let is_allowed = |scope: &String| self.scopes.is_empty() || self.scopes.contains(scope);
+        if !wanted.scopes.iter().all(is_allowed) {
+            return Err(Denied::Scope);
+        }
+        let scopes = if wanted.scopes.is_empty() { &self.scopes } else { &wanted.scopes };
+        let key = TokenKey::new(wanted.resource.clone(), scopes);
+        Ok(key.exchanged(audience.to_owned()))
     }
 }
 
@@ -138,12 +166,23 @@ mod tests {
             group,
             scopes: words(scopes),
             resources: words(resources),
+            audiences: Vec::new(),
             file: None,
+        };
+        let exchanges = Rule {
+            audiences: words(&["https://down.example"]),
+            ..rule(Some(1002), None, &[], &[])
+        };
+        let narrow = Rule {
+            audiences: words(&["https://down.example"]),
+            ..rule(Some(1003), None, &["read"], &[])
         };
         Rules(vec![
             rule(None, Some(50), &["telemetry.write"], &[]),
             rule(Some(1000), None, &["read", "write"], &["https://a.example", "https://b.example"]),
             rule(Some(1001), None, &[], &["https://a.example"]),
+            exchanges,
+            narrow,
         ])
     }
 
@@ -179,6 +218,22 @@ mod tests {
         let other = Some("https://c.example");
         assert_eq!(narrow(1001, &[], key(other, &[])), Err(Denied::Resource));
         assert_eq!(narrow(7, &[], key(None, &[])), Err(Denied::Scope));
+    }
+
+    #[test]
+    fn only_audiences_that_a_rule_lists_are_exchanged_for_and_such_a_rule_gives_no_other_token() {
+        let narrow = |user, wanted: TokenKey| rules().narrow(&peer(user, &[]), &wanted);
+        let to = |audience: &str, scopes: &[&str]| key(None, scopes).exchanged(audience.into());
+        let down = "https://down.example";
+        assert_eq!(narrow(1002, to(down, &[])), Ok(to(down, &[])));
+        assert_eq!(narrow(1002, to("https://other.example", &[])), Err(Denied::Resource));
+        assert_eq!(narrow(1002, key(None, &[])), Err(Denied::Scope), "nor the sign-in's own");
+        assert_eq!(narrow(1003, to(down, &[])), Ok(to(down, &["read"])), "no more than the rule");
+        assert_eq!(narrow(1003, to(down, &["write"])), Err(Denied::Scope));
+        assert_eq!(narrow(1000, to(down, &["read"])), Err(Denied::Resource), "none is listed");
+        let beside = key(Some("https://a.example"), &[]).exchanged(down.into());
+        assert_eq!(narrow(1002, beside), Err(Denied::Resource));
+        assert_eq!(narrow(1000, TokenKey::own_name()), Err(Denied::Resource));
     }
 
     #[test]

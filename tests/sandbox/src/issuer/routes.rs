@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
-use super::{Asked, Refused, device};
+use super::{Asked, Refused, device, exchange};
 use crate::fault::{Endpoint, Fault};
 use crate::journal::{Caller, Violation};
 use crate::play::{Call, answer, arrive, give};
@@ -109,6 +109,11 @@ async fn token(
             let call = Call { endpoint: Endpoint::TokenRefresh, caller, wire };
             answer(&world, call, |state, now| state.issuer.refresh(&asked, &mut state.journal, now))
                 .await
+        }
+        Some(exchange::TOKEN_EXCHANGE | exchange::JWT_BEARER) => {
+            let caller = Caller::of(asked.get("client_id"));
+            let call = Call { endpoint: Endpoint::TokenExchange, caller, wire };
+            answer(&world, call, |state, now| state.issuer.exchange(&asked, now)).await
         }
         Some("client_credentials") => {
             let caller = Caller::of(asked.get("client_id"));

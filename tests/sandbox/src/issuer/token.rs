@@ -90,7 +90,7 @@ impl Issuer {
     }
 
     /// A token reply (RFC 6749 section 5.1) with an id_token if `openid` was granted.
-    fn tokens(
+    pub(super) fn tokens(
         &mut self,
         id: u64,
         scope: Option<String>,

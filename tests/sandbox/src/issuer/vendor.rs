@@ -56,6 +56,17 @@ pub(crate) enum InOwnName {
     Never,
 }
 
+/// How one access token is exchanged for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// RFC 8693.
+    Standard,
+    /// RFC 7523 with `requested_token_use`.
+    OnBehalfOf,
+    /// Not at all.
+    Never,
+}
+
 impl Vendor {
     /// Each of them.
     pub const ALL: [Self; 8] = [
@@ -161,6 +172,14 @@ impl Vendor {
             Self::Auth0 | Self::Okta | Self::Keycloak | Self::Cognito | Self::Generic => {
                 Reach::Grant
             }
+        }
+    }
+
+    pub(crate) const fn exchange(self) -> Exchange {
+        match self {
+            Self::Entra => Exchange::OnBehalfOf,
+            Self::Google | Self::Github | Self::Cognito => Exchange::Never,
+            Self::Auth0 | Self::Okta | Self::Keycloak | Self::Generic => Exchange::Standard,
         }
     }
 
