@@ -1,6 +1,8 @@
-//! What Signpost is tested with beside the tests themselves: the simulated [`world`], and [`flash`]
-//! under power cuts.
+//! What Signpost is tested with beside the tests themselves: the simulated [`world`], [`flash`]
+//! under power cuts, and the [`rig`] of real processes, sockets and files.
 
 pub mod flash;
+#[cfg(feature = "world")]
+pub mod rig;
 #[cfg(feature = "world")]
 pub mod world;
