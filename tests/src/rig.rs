@@ -3,6 +3,8 @@
 //! telemetry bench are made of it.
 
 pub mod agent;
+pub mod blocks;
+pub mod journal;
 pub mod ledger;
 pub mod requests;
 pub mod sender;

@@ -1,12 +1,21 @@
 //! The agent as a program: its folder, its configuration, its process.
 
+use super::{rest, sender::Sender};
+use signpost_core::otlp::Signal;
+use signpost_hal::clock;
+use signpost_sandbox::Sandbox;
 use std::{
     env, fs,
     io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
+use tokio::runtime::Runtime;
+
+/// How long anything is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What an agent is told.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +88,42 @@ impl Home {
         command.env("RUNTIME_DIRECTORY", self.path("runtime"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().map(Agent)
+    }
+
+    /// Starts it for the first time, signs it in, and waits until it takes something in.
+    ///
+    /// # Errors
+    /// One of these does not come.
+    pub fn sign_in(&self, runtime: &Runtime, sandbox: &Sandbox) -> io::Result<Agent> {
+        let agent = self.start()?;
+        let failed = |what: &str| io::Error::other(format!("{what}:\n{}", self.told()));
+        runtime.block_on(sandbox.wait_until(PATIENCE, |s| !s.pending_codes().is_empty()));
+        for pending in sandbox.pending_codes() {
+            sandbox.approve(&pending.user_code, "anna").map_err(|_| failed("no such code"))?;
+        }
+        let granted = sandbox.wait_until(PATIENCE, |s| s.grant_count("anna") > 0);
+        if !runtime.block_on(granted) {
+            return Err(failed("nobody is signed in"));
+        }
+        self.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    /// Waits until the agent takes something in, with its stores open: how long that took.
+    ///
+    /// # Errors
+    /// It never does.
+    pub fn wait_until_ready(&self) -> io::Result<Duration> {
+        let began = clock::boot();
+        // An empty request needs no flash.
+        let empty = Sender::frame(Signal::Logs, b"");
+        while clock::boot() < began + PATIENCE {
+            if let Ok(200) = Sender::new(self.intake).send(&empty) {
+                return Ok(clock::boot() - began);
+            }
+            rest(Duration::from_millis(1));
+        }
+        Err(io::Error::other(format!("the agent takes nothing in:\n{}", self.told())))
     }
 
     /// The end of what it said.

@@ -15,13 +15,14 @@ use std::{
 pub struct Ledger {
     acknowledged: Numbers,
     delivered: Numbers,
-    /// A digest of what came under each key.
-    keys: HashMap<String, u64>,
+    /// What came under each key: a digest, and in which life of the agent.
+    keys: HashMap<String, (u64, u64)>,
+    life: u64,
     /// How often a batch came again under its key.
     pub repeated: u64,
     /// Records in the largest such batch.
     pub largest_repeat: usize,
-    /// Which came again in this life of the agent.
+    /// Which came again in this life, and had come in an earlier one.
     repeats: HashSet<String>,
     /// Records that came again under another key: what a key could not tell.
     pub duplicates: u64,
@@ -52,14 +53,17 @@ impl Ledger {
             return Ok(numbers);
         };
         let key = format!("{} {key}", arrived.path);
-        match self.keys.insert(key.clone(), digest) {
-            Some(before) => {
-                self.repeats.insert(key);
+        match self.keys.get(&key).copied() {
+            Some((before, life)) => {
+                if life < self.life {
+                    self.repeats.insert(key);
+                }
                 self.repeated += 1;
                 self.largest_repeat = self.largest_repeat.max(numbers.len());
                 self.broken_keys += u64::from(before != digest);
             }
             None => {
+                self.keys.insert(key, (digest, self.life));
                 for number in &numbers {
                     self.duplicates += u64::from(!self.delivered.add(*number));
                 }
@@ -68,8 +72,9 @@ impl Ledger {
         Ok(numbers)
     }
 
-    /// How many different batches came again since this was asked last.
-    pub fn repeats(&mut self) -> usize {
+    /// A life of the agent has ended: how many batches of earlier ones had come again in it.
+    pub fn end_life(&mut self) -> usize {
+        self.life += 1;
         std::mem::take(&mut self.repeats).len()
     }
 
@@ -143,7 +148,9 @@ mod tests {
         assert_eq!((ledger.missing(), ledger.delivered()), (100, 100));
         ledger.take(&batch("a", 0..100)).expect("is read");
         assert_eq!((ledger.repeated, ledger.largest_repeat, ledger.duplicates), (1, 100, 0));
-        assert_eq!((ledger.repeats(), ledger.repeats()), (1, 0));
+        assert_eq!(ledger.end_life(), 0, "its connection was cut in the same life");
+        ledger.take(&batch("a", 0..100)).expect("is read");
+        assert_eq!((ledger.end_life(), ledger.end_life()), (1, 0));
         ledger.take(&batch("b", 90..190)).expect("is read");
         assert_eq!((ledger.duplicates, ledger.missing(), ledger.broken_keys), (10, 10, 0));
         ledger.take(&batch("b", 190..200)).expect("is read");

@@ -1,10 +1,13 @@
 //! A local program that sends over one connection, which it keeps.
 
-use super::sink::head_end;
+use super::{requests::request, rest, sink::head_end};
+use crate::flash::chance::Chance;
 use signpost_core::otlp::Signal;
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    ops::Range,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -53,6 +56,41 @@ impl Sender {
         let status = answer(&mut connection)?;
         self.connection = Some(connection);
         Ok(status)
+    }
+}
+
+/// Programs that send numbered records, until the end.
+#[derive(Debug, Default)]
+pub struct Programs {
+    next: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Programs {
+    /// One of them, with up to 40 records a request; says what was acknowledged.
+    pub fn send(
+        &self,
+        signal: Signal,
+        to: SocketAddr,
+        mut chance: Chance,
+        acknowledged: impl Fn(Range<u64>),
+    ) {
+        let mut sender = Sender::new(to);
+        while !self.stop.load(Ordering::Relaxed) {
+            let count = 1 + chance.below(40);
+            let first = self.next.fetch_add(count, Ordering::Relaxed);
+            let numbers = first..first + count;
+            match sender.send(&Sender::frame(signal, &request(signal, numbers.clone()))) {
+                Ok(200) => acknowledged(numbers),
+                // It is told to come later, or there is nobody to tell.
+                Ok(_) | Err(_) => rest(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    /// The end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

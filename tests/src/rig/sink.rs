@@ -1,12 +1,16 @@
 //! A backend that takes OTLP/HTTP over sockets and hands it on: a thread for each connection, with
 //! TLS or without. It knows nothing of tokens.
 
+use crate::flash::chance::Chance;
 use flate2::read::MultiGzDecoder;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -58,6 +62,43 @@ pub enum Reply {
     Status(u16),
     /// Nothing: the connection is cut.
     Cut,
+}
+
+/// How a backend is, from one moment to the next.
+#[derive(Debug, Default)]
+pub struct Mood(AtomicU64);
+
+impl Mood {
+    const WELL: u64 = 0;
+    const AWAY: u64 = 1;
+    const UNWELL: u64 = 2;
+    const SILENT: u64 = 3;
+
+    /// Well, from now on.
+    pub fn mend(&self) {
+        self.0.store(Self::WELL, Ordering::Relaxed);
+    }
+
+    /// Another one, or the same; well twice as often as anything else.
+    pub fn change(&self, chance: &mut Chance) {
+        let choices = [Self::WELL, Self::WELL, Self::AWAY, Self::UNWELL, Self::SILENT];
+        self.0.store(chance.one_of(&choices), Ordering::Relaxed);
+    }
+
+    /// What the sender is told of a batch; `take` keeps it, if it can be read, and may not be asked.
+    pub fn answer(&self, take: impl FnOnce() -> io::Result<()>) -> Reply {
+        match self.0.load(Ordering::Relaxed) {
+            Self::AWAY => return Reply::Cut,
+            Self::UNWELL => return Reply::Status(503),
+            _ => {}
+        }
+        match take() {
+            Err(_) => Reply::Status(400),
+            // Gone before it has answered.
+            Ok(()) if self.0.load(Ordering::Relaxed) == Self::SILENT => Reply::Cut,
+            Ok(()) => Reply::Status(200),
+        }
+    }
 }
 
 /// What becomes of requests. Called on the thread of their connection.
