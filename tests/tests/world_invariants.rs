@@ -3,7 +3,7 @@
 use signpost_tests::world::{Climate, Sabotage, live};
 
 /// A broken agent is noticed within so many lives.
-const LIVES: u64 = 12;
+const LIVES: u64 = 30;
 
 const DAYS: u32 = 5;
 

@@ -323,7 +323,7 @@ fn invariant_10_a_fleet_that_gets_its_power_back_spreads_its_load() {
         .collect();
     for at in 0..60 {
         let within = Duration::from_secs(at)..Duration::from_secs(at + 2);
-        let together = firsts.iter().filter(|first| within.contains(first)).count();
+        let together = firsts.iter().filter(|first| within.contains(*first)).count();
         assert!(together <= 12, "{together} of 40 within two seconds: {firsts:?}");
     }
 }
