@@ -186,7 +186,7 @@ impl Envelope {
         let boot = fields.get(envelope::BOOT)?.map(Duration::from_millis).unwrap_or_default();
         let wall = fields.get(envelope::WALL)?.map(|ms| Wall::new(Duration::from_millis(ms)));
         let unset = fields.get(envelope::UNSET)?.map(ClockOffset::from_millis);
-        let body = fields.get(envelope::BODY)?.ok_or(missing(envelope::BODY))?;
+        let body = fields.get_bytes(envelope::BODY)?.ok_or(missing(envelope::BODY))?.to_vec();
         let arrival = Arrival { boot_id, boot: Boot::new(boot), wall, unset };
         Ok(Self::new(signal, arrival, body))
     }

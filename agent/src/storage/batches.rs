@@ -2,7 +2,7 @@
 //! frozen before it is sent, so that a retry is the same batch, after a restart, too.
 
 use super::{
-    Storage, Unsaved,
+    Settings, Storage, Unsaved,
     queues::{name_of, signal_of},
 };
 use crate::records::{Arrival, Envelope};
@@ -115,7 +115,10 @@ impl<F: Flash> Storage<F> {
         }
         let kept = cursor.frozen.filter(|frozen| start == first && frozen.end > start);
         let kept = kept.filter(|_| !read.refreeze && read.settled.is_none());
-        if kept.is_none() && self.expire(read.queue, start.sequence, at)? {
+        if kept.is_none()
+            && self.may_be_old(read.queue, at)
+            && self.expire(read.queue, start.sequence, at)?
+        {
             return Ok(None);
         }
         let (limit, truth) = match kept {
@@ -182,88 +185,35 @@ impl<F: Flash> Storage<F> {
             return Ok(None);
         };
         let (key, epoch) = (QueueKey::from_bytes(owner.key), owner.epoch ^ queue.stream as u64);
-        let (requests, bytes) = match limit {
-            Limit::Frozen(end) => {
-                let requests = end.sequence - start.sequence + u64::from(end.records > 0);
-                (requests, usize::MAX)
-            }
-            Limit::Most { records, bytes, .. } => (*records, *bytes),
-        };
-        let requests = usize::try_from(requests).unwrap_or(usize::MAX);
-        let read = self.spool.read(name_of(queue), &key, start.sequence, requests, bytes);
-        let found = match read {
-            Ok(found) => found,
+        let sender = Sender { device_id: &self.device_id, settings: &self.settings, truth };
+        let mut joined = Joined { batch: None, last: None, taken: 0, unreadable: None };
+        let read =
+            self.spool.read_while(name_of(queue), &key, start.sequence, |sequence, bytes| {
+                let batch = Batch {
+                    queue,
+                    signal: signal_of(queue.stream),
+                    start,
+                    end: start,
+                    records: 0,
+                    epoch,
+                    body: Vec::new(),
+                };
+                joined.add(sequence, bytes, batch, limit, &sender)
+            });
+        match read {
+            Ok(()) => {}
             Err(
                 StoreError::DamagedRecords { first, next } | StoreError::Unreadable { first, next },
             ) => return self.skip_damage(queue, first, next, at),
             Err(error) => return Err(Unsaved::Store(error)),
-        };
-        let mut batch: Option<Batch> = None;
-        for (sequence, bytes) in found {
-            let envelope = Fields::parse(&bytes).and_then(|f| Envelope::from_fields(&f));
-            drop(bytes);
-            let envelope = match (envelope, &batch) {
-                (Ok(envelope), _) => envelope,
-                (Err(_), Some(_)) => break,
-                (Err(_), None) => return self.skip_damage(queue, sequence, sequence + 1, at),
-            };
-            let batch = batch.get_or_insert_with(|| Batch {
-                queue,
-                signal: envelope.signal,
-                start,
-                end: start,
-                records: 0,
-                epoch,
-                body: Vec::new(),
-            });
-            if batch.signal != envelope.signal {
-                break;
-            }
-            let counted = count_records(&envelope.body);
-            let holds = counted.unwrap_or(1).max(1);
-            let skips = if sequence == start.sequence { u64::from(start.records) } else { 0 };
-            let Some(takes) = limit.share(sequence, skips, holds, batch.records) else { break };
-            self.last_read = Some((queue, envelope.arrival));
-            let mut envelope = envelope;
-            if takes < holds {
-                envelope.body = slice(&envelope.body, skips..skips + takes);
-            }
-            if counted.is_ok() {
-                let attributes = self.attributes(epoch, sequence, &mut envelope, truth);
-                append_with(&attributes, &envelope.body, &mut batch.body);
-            } else {
-                // Nothing takes this in any more; if something did, the backend shall judge it.
-                batch.body.extend_from_slice(&envelope.body);
-            }
-            batch.records += takes;
-            if skips + takes < holds {
-                let records = u32::try_from(skips + takes).unwrap_or(u32::MAX);
-                batch.end = Place { sequence, records };
-                break;
-            }
-            batch.end = Place::before(sequence + 1);
         }
-        Ok(batch.filter(|batch| batch.records > 0))
-    }
-
-    /// What the agent says of a request, whose instants are put right where they can be.
-    fn attributes(
-        &self,
-        epoch: u64,
-        sequence: u64,
-        envelope: &mut Envelope,
-        truth: Option<Truth>,
-    ) -> Vec<Attribute> {
-        let mut attributes = vec![
-            Attribute::own("device.id", Value::Text(self.device_id.clone())),
-            Attribute::own("signpost.queue", Value::Text(format!("{epoch:016x}"))),
-            Attribute::own("signpost.sequence", Value::Int(sequence)),
-        ];
-        if let Some(mark) = put_right(envelope, truth, self.settings.gate) {
-            attributes.push(Attribute::own(mark, Value::Bool(true)));
+        if let Some(sequence) = joined.unreadable {
+            return self.skip_damage(queue, sequence, sequence + 1, at);
         }
-        attributes.extend(self.settings.attributes.iter().cloned());
-        attributes
+        if let Some(arrival) = joined.last {
+            self.last_read = Some((queue, arrival));
+        }
+        Ok(joined.batch.filter(|batch| batch.records > 0))
     }
 
     /// Requests that cannot be read any more are reported and removed.
@@ -280,7 +230,102 @@ impl<F: Flash> Storage<F> {
     }
 }
 
+/// What the agent knows of itself when it sends.
+struct Sender<'a> {
+    device_id: &'a str,
+    settings: &'a Settings,
+    truth: Option<Truth>,
+}
+
+impl Sender<'_> {
+    /// What the agent says of a request, whose instants are put right where they can be.
+    fn attributes(&self, epoch: u64, sequence: u64, envelope: &mut Envelope) -> Vec<Attribute> {
+        let mut attributes = vec![
+            Attribute::own("device.id", Value::Text(self.device_id.to_owned())),
+            Attribute::own("signpost.queue", Value::Text(format!("{epoch:016x}"))),
+            Attribute::own("signpost.sequence", Value::Int(sequence)),
+        ];
+        if let Some(mark) = put_right(envelope, self.truth, self.settings.gate) {
+            attributes.push(Attribute::own(mark, Value::Bool(true)));
+        }
+        attributes.extend(self.settings.attributes.iter().cloned());
+        attributes
+    }
+}
+
+/// A batch that is being joined, request by request.
+struct Joined {
+    batch: Option<Batch>,
+    /// When the last request that it took had come.
+    last: Option<Arrival>,
+    /// Bytes of the requests that were taken, as they lie in the spool.
+    taken: usize,
+    /// The first request, where it is none.
+    unreadable: Option<u64>,
+}
+
+impl Joined {
+    /// Takes the next request of the spool into the batch, which begins as `empty`, as far as the
+    /// limit lets it; whether it may take another.
+    fn add(
+        &mut self,
+        sequence: u64,
+        bytes: Vec<u8>,
+        empty: Batch,
+        limit: &Limit,
+        sender: &Sender<'_>,
+    ) -> bool {
+        self.taken += bytes.len();
+        if self.batch.is_some() && self.taken > limit.bytes() {
+            return false;
+        }
+        let envelope = Fields::parse(&bytes).and_then(|f| Envelope::from_fields(&f));
+        drop(bytes);
+        let Ok(mut envelope) = envelope else {
+            self.unreadable = self.batch.is_none().then_some(sequence);
+            return false;
+        };
+        let batch = self.batch.get_or_insert(Batch { signal: envelope.signal, ..empty });
+        if batch.signal != envelope.signal {
+            return false;
+        }
+        let counted = count_records(&envelope.body);
+        let holds = counted.unwrap_or(1).max(1);
+        let start = batch.start;
+        let skips = if sequence == start.sequence { u64::from(start.records) } else { 0 };
+        let Some(takes) = limit.share(sequence, skips, holds, batch.records) else { return false };
+        self.last = Some(envelope.arrival);
+        if takes < holds {
+            envelope.body = slice(&envelope.body, skips..skips + takes);
+        }
+        if counted.is_ok() {
+            let attributes = sender.attributes(batch.epoch, sequence, &mut envelope);
+            append_with(&attributes, &envelope.body, &mut batch.body);
+        } else {
+            // Nothing takes this in any more; if something did, the backend shall judge it.
+            batch.body.extend_from_slice(&envelope.body);
+        }
+        batch.records += takes;
+        if skips + takes < holds {
+            let records = u32::try_from(skips + takes).unwrap_or(u32::MAX);
+            batch.end = Place { sequence, records };
+            return false;
+        }
+        batch.end = Place::before(sequence + 1);
+        // What would take nothing more is not asked for: it may have to be unsealed for that.
+        limit.share(sequence + 1, 0, 1, batch.records).is_some()
+    }
+}
+
 impl Limit {
+    /// How many bytes of requests it takes, unless the first alone is longer.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Frozen(_) => usize::MAX,
+            Self::Most { bytes, .. } => *bytes,
+        }
+    }
+
     /// How many of the `holds` records of request `sequence` the batch takes, of which `skips` are
     /// over and which has `taken` so many already; `None`: it ends before.
     fn share(&self, sequence: u64, skips: u64, holds: u64, taken: u64) -> Option<u64> {

@@ -268,6 +268,11 @@ impl<F: Flash> Storage<F> {
         Ok(true)
     }
 
+    /// Whether a queue's head may have waited for too long. None of it came before its oldest.
+    pub(super) fn may_be_old(&self, queue: Queue, at: Arrival) -> bool {
+        self.queues.oldest.get(&queue).is_none_or(|oldest| self.is_old(oldest, at))
+    }
+
     /// Ages are elapsed time: a clock that was not set makes nothing old (design invariant 6).
     fn is_old(&self, arrival: &Arrival, at: Arrival) -> bool {
         arrival.age(at).is_some_and(|age| age > self.settings.max_age)

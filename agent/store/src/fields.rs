@@ -58,6 +58,18 @@ impl Fields {
         }
     }
 
+    /// The value of `tag`, a string of bytes, where it lies.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is not exactly that.
+    pub fn get_bytes(&self, tag: u16) -> Result<Option<&[u8]>, FieldError> {
+        let Some(bytes) = self.raw(tag) else { return Ok(None) };
+        match postcard::take_from_bytes(bytes) {
+            Ok((value, [])) => Ok(Some(value)),
+            Ok(_) | Err(_) => Err(FieldError { tag: Some(tag) }),
+        }
+    }
+
     /// Sets the value of `tag`, in its old place if it has one.
     ///
     /// # Errors

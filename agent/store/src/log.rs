@@ -376,8 +376,8 @@ impl<F: Flash> Log<F> {
         payload: &[u8],
     ) -> Result<Place, FlashError> {
         self.blank = None;
-        let chunk = self.geometry.program_unit().max(CHUNK) as usize;
-        let mut bytes = Vec::with_capacity(chunk);
+        let chunk = self.chunk();
+        let mut bytes = Vec::with_capacity(chunk.min(payload.len() + chunk / 8));
         let mut fresh = fresh.iter();
         let mut place = head;
         let mut left = payload;
@@ -422,6 +422,13 @@ impl<F: Flash> Log<F> {
                 return Ok(end);
             }
         }
+    }
+
+    /// Bytes that are read and programmed at a time: few where memory is scarce, many where each call
+    /// goes through a kernel.
+    fn chunk(&self) -> usize {
+        let unit = self.geometry.program_unit();
+        if self.overwrites() { (16 * unit) as usize } else { unit.max(CHUNK) as usize }
     }
 
     /// The checksum of a part up to its word, and the word.
@@ -591,7 +598,8 @@ impl<F: Flash> Log<F> {
         before: u32,
         sink: &mut impl FnMut(&[u8]),
     ) -> Result<bool, FlashError> {
-        let mut chunk = [0; 256];
+        let most = self.chunk().min(part.len as usize);
+        let mut chunk = vec![0; most];
         let mut crc = self.seed(at, part.first, part.last, part.multi, part.len as usize).0;
         crc = crc.with(&u32::to_le_bytes(before));
         let mut offset = 0;

@@ -231,31 +231,50 @@ impl<F: Flash> Spool<F> {
         max_records: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
-        let from = from.max(self.queue(slot)?.first);
         let mut out = Vec::new();
         let mut bytes = 0;
+        self.read_while(queue, key, from, |seq, record| {
+            bytes += record.len();
+            let fits = out.len() < max_records && (out.is_empty() || bytes <= max_bytes);
+            if fits {
+                out.push((seq, record));
+            }
+            fits && out.len() < max_records
+        })?;
+        Ok(out)
+    }
+
+    /// Hands the records of `queue` from `from` on (or from its oldest one on) to `take`, with
+    /// their sequence numbers, for as long as it says that it takes more. Those that were sealed
+    /// together are in memory at a time, and no others.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); where `take` has had a record, what cannot be read ends it.
+    pub fn read_while(
+        &mut self,
+        queue: QueueName,
+        key: &QueueKey,
+        from: u64,
+        mut take: impl FnMut(u64, Vec<u8>) -> bool,
+    ) -> Result<(), StoreError> {
+        let slot = self.slot(queue).ok_or(StoreError::NoQueue)?;
+        let from = from.max(self.queue(slot)?.first);
         let mut wanted = from;
-        while wanted < self.queue(slot)?.next && out.len() < max_records {
+        while wanted < self.queue(slot)?.next {
             let (first, records) = match self.read_unit(slot, key, wanted) {
                 Ok(unit) => unit,
-                Err(error) if out.is_empty() => return Err(error),
+                Err(error) if wanted == from => return Err(error),
                 Err(_) => break,
             };
-            for (seq, record) in (first..).zip(records) {
-                if seq < wanted {
-                    continue;
-                }
-                if out.len() == max_records || (!out.is_empty() && bytes + record.len() > max_bytes)
-                {
-                    return Ok(out);
-                }
-                bytes += record.len();
-                out.push((seq, record));
+            let skipped = wanted.saturating_sub(first);
+            for (seq, record) in (first..).zip(records).skip(skipped as usize) {
                 wanted = seq + 1;
+                if !take(seq, record) {
+                    return Ok(());
+                }
             }
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Removes the records of `queue` up to and including `up_to`; those removed stay so.
