@@ -2,7 +2,7 @@
 //! under power cuts, and the [`rig`] of real processes, sockets and files.
 
 pub mod flash;
-#[cfg(feature = "world")]
+#[cfg(feature = "rig")]
 pub mod rig;
 #[cfg(feature = "world")]
 pub mod world;

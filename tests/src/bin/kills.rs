@@ -131,7 +131,7 @@ fn run(kills: u64, seed: u64) -> Result<bool, Box<dyn Error>> {
         stage.mood.change(&mut chance);
         rest(Duration::from_millis(chance.below(LONGEST_LIFE)));
         agent.kill().map_err(|error| format!("{error}:\n{}", home.told()))?;
-        // The batch that was in flight when the last life ended, and no other.
+        // Of each stream the batch that was in flight when a life ended, and no other.
         most_repeats = most_repeats.max(stage.ledger().end_life());
         if kill % 100 == 99 {
             eprintln!("{} kills, {} acknowledged", kill + 1, stage.ledger().acknowledged());
@@ -171,7 +171,7 @@ fn print(
         missing == 0 && ledger.duplicates == 0 && ledger.broken_keys == 0 && most_repeats <= 1;
     println!(
         "{kills} kills in {:.0} s: {} acknowledged, {missing} missing; batches came again {} times \
-         (after a kill at most {most_repeats}, of {} records), {} duplicates by key; ready after {:.0} ms, 99 of \
+         (after a kill at most {most_repeats} of a stream, of {} records), {} duplicates by key; ready after {:.0} ms, 99 of \
          100 after {:.0} ms",
         took.as_secs_f64(),
         ledger.acknowledged(),

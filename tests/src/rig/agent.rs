@@ -95,13 +95,26 @@ impl Home {
     /// # Errors
     /// One of these does not come.
     pub fn sign_in(&self, runtime: &Runtime, sandbox: &Sandbox) -> io::Result<Agent> {
+        self.sign_in_as(runtime, sandbox, "anna")
+    }
+
+    /// The same as the account with this subject.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in).
+    pub fn sign_in_as(
+        &self,
+        runtime: &Runtime,
+        sandbox: &Sandbox,
+        subject: &str,
+    ) -> io::Result<Agent> {
         let agent = self.start()?;
         let failed = |what: &str| io::Error::other(format!("{what}:\n{}", self.told()));
         runtime.block_on(sandbox.wait_until(PATIENCE, |s| !s.pending_codes().is_empty()));
         for pending in sandbox.pending_codes() {
-            sandbox.approve(&pending.user_code, "anna").map_err(|_| failed("no such code"))?;
+            sandbox.approve(&pending.user_code, subject).map_err(|_| failed("no such code"))?;
         }
-        let granted = sandbox.wait_until(PATIENCE, |s| s.grant_count("anna") > 0);
+        let granted = sandbox.wait_until(PATIENCE, |s| s.grant_count(subject) > 0);
         if !runtime.block_on(granted) {
             return Err(failed("nobody is signed in"));
         }

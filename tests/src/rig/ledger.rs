@@ -16,14 +16,14 @@ pub struct Ledger {
     acknowledged: Numbers,
     delivered: Numbers,
     /// What came under each key: a digest, and in which life of the agent.
-    keys: HashMap<String, (u64, u64)>,
+    keys: HashMap<(String, String), (u64, u64)>,
     life: u64,
     /// How often a batch came again under its key.
     pub repeated: u64,
     /// Records in the largest such batch.
     pub largest_repeat: usize,
     /// Which came again in this life, and had come in an earlier one.
-    repeats: HashSet<String>,
+    repeats: HashSet<(String, String)>,
     /// Records that came again under another key: what a key could not tell.
     pub duplicates: u64,
     /// Keys that came again with another body, and batches without one.
@@ -52,7 +52,7 @@ impl Ledger {
             self.broken_keys += 1;
             return Ok(numbers);
         };
-        let key = format!("{} {key}", arrived.path);
+        let key = (arrived.path.clone(), key.clone());
         match self.keys.get(&key).copied() {
             Some((before, life)) => {
                 if life < self.life {
@@ -72,10 +72,13 @@ impl Ledger {
         Ok(numbers)
     }
 
-    /// A life of the agent has ended: how many batches of earlier ones had come again in it.
+    /// A life of the agent has ended: how many batches of earlier ones had come again in it, of one
+    /// stream.
     pub fn end_life(&mut self) -> usize {
         self.life += 1;
-        std::mem::take(&mut self.repeats).len()
+        let repeats = std::mem::take(&mut self.repeats);
+        let of = |path: &String| repeats.iter().filter(|(of, _)| of == path).count();
+        repeats.iter().map(|(path, _)| of(path)).max().unwrap_or(0)
     }
 
     /// Records that were acknowledged.

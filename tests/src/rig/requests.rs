@@ -43,7 +43,7 @@ fn log(number: u64) -> Vec<u8> {
     let draw = |salt: u64, below: u64| scatter(number ^ salt << 56) % below;
     let text = format!(
         "no={number:016x} valve {} opened for {} ms at {}.{:02} C, flow {}.{:03} l/min, tank at {} %, \
-         pump idle, frost guard armed, next watering as planned",
+         pump idle, frost guard armed, lid and door shut, next watering as planned today",
         draw(1, 24),
         draw(2, 9_000),
         draw(3, 30),
