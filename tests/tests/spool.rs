@@ -173,6 +173,43 @@ fn long_records_span_segments_and_large_batches_are_cut() {
 }
 
 #[test]
+fn what_is_not_taken_is_not_read() {
+    for shape in [nor(4096, 4, 64), file(4096, 64)] {
+        let mut chance = Chance::seeded(21);
+        let mut flash = SimFlash::new(shape, 1);
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        let queue = name(1);
+        let records = [b"a".to_vec(), chance.bytes(8_000), b"c".to_vec()];
+        for record in &records {
+            spool.append(queue, &key(queue), &[record.as_slice()]).unwrap();
+        }
+        let mut take = |most: usize, from| {
+            let mut seen = Vec::new();
+            let read = spool.read_while(queue, &key(queue), from, |seq, record| {
+                assert_eq!(record, records[seq as usize]);
+                seen.push(seq);
+                seen.len() < most
+            });
+            read.map(|()| seen)
+        };
+        assert_eq!(take(1, 0), Ok(vec![0]));
+        assert_eq!(take(2, 1), Ok(vec![1, 2]));
+        assert_eq!(take(9, 0), Ok(vec![0, 1, 2]));
+        assert_eq!(take(9, 3), Ok(vec![]));
+        drop(spool);
+        // One opening more costs the same again, and what was read on top.
+        let before = flash.counters().read;
+        drop(open(&mut flash, &mut chance).unwrap());
+        let opening = flash.counters().read - before;
+        let (mut spool, _) = open(&mut flash, &mut chance).unwrap();
+        spool.read_while(queue, &key(queue), 0, |_, _| false).unwrap();
+        drop(spool);
+        let read = flash.counters().read - before - 2 * opening;
+        assert!(read < 8_000, "{read} bytes for a record that was sealed alone");
+    }
+}
+
+#[test]
 fn another_key_reads_nothing_and_a_dropped_queue_stays_dropped() {
     let mut chance = Chance::seeded(8);
     let mut flash = SimFlash::new(nor(4096, 4, 16), 1);

@@ -8,7 +8,7 @@ use super::journal::SECTOR;
 use crate::flash::chance::Chance;
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
-const MAGIC: u64 = 0x6a73_6677_7368_72;
+const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
