@@ -1,6 +1,6 @@
 //! The backend: a process of its own that counts what comes, over TLS and without, and can be away.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
 use signpost_core::otlp::count_records;
@@ -145,12 +145,16 @@ fn tell(what: &Value) -> Result<(), Box<dyn Error>> {
 
 fn certificate(ca: &Path) -> Result<ServerConfig, Box<dyn Error>> {
     let mut authority = CertificateParams::new(Vec::new())?;
+    // By the name alone some libraries tell who signed whom.
+    authority.distinguished_name.push(DnType::CommonName, "sink");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate()?;
     let root = authority.self_signed(&authority_key)?;
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = KeyPair::generate()?;
-    let server = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
+    let mut server = CertificateParams::new(vec!["localhost".to_owned()])?;
+    server.distinguished_name.push(DnType::CommonName, "localhost");
+    let server = server.signed_by(&key, &issuer)?;
     fs::File::create(ca)?.write_all(root.pem().as_bytes())?;
     let key = PrivateKeyDer::try_from(key.serialize_der())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
