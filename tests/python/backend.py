@@ -5,13 +5,15 @@
 It verifies every bearer token as an at+jwt of the issuer (its JWKS is fetched from there), and appends one JSON object
 to the journal for each request: what was in it, in order, and whose token it came with; or why it was refused.
 Prints {"event": "ready", "endpoint"} once it listens; ends when its standard input does. Starting it again with the
-same port and journal is the end of an outage.
+same port and journal is the end of an outage. While there is a file FILE.unauthorized beside the journal, no token is
+good enough.
 """
 
 import argparse
 import gzip
 import http.server
 import json
+import pathlib
 import ssl
 import sys
 import threading
@@ -126,6 +128,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path not in SIGNALS:
             raise Refused(404, f"no such path: {self.path}")
         signal, request_type, response_type, numbers_of = SIGNALS[self.path]
+        if self.server.unauthorized.exists():
+            raise Refused(401, "told to")
         claims = self.server.tokens.claims(self.headers.get("Authorization"))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -163,6 +167,7 @@ class Backend(http.server.ThreadingHTTPServer):
         # The handshake belongs to the connection's own thread: a client that sends nothing must not hold the others.
         self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.tokens = Tokens(options.issuer, options.audience, options.ca)
+        self.unauthorized = pathlib.Path(f"{options.journal}.unauthorized")
         self.journal_file = open(options.journal, "a", encoding="utf-8")
         self.lock = threading.Lock()
 

@@ -32,6 +32,14 @@ impl Agent {
         Self::start_configured(stage, &configuration, intake)
     }
 
+    /// One that belongs to whoever signs in last.
+    pub(crate) fn start_for_anybody(stage: &Stage, issuer: &Issuer, backend: &Backend) -> Self {
+        let intake = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let configuration = configuration(stage, issuer, backend, intake);
+        let configuration = format!("{configuration}\n[owner]\nallow = \"any\"\n");
+        Self::start_configured(stage, &configuration, intake)
+    }
+
     /// One that sends in its own name, too, as the client "own".
     pub(crate) fn start_with_own_name(stage: &Stage, issuer: &Issuer, backend: &Backend) -> Self {
         let intake = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -95,13 +103,18 @@ socket = {control}
 
     /// Flash as it is now: with the refresh token that is about to be used.
     pub(crate) fn copy_flash(&self) -> Vec<u8> {
-        fs::read(self.runtime.join("tokens.flash")).unwrap()
+        fs::read(self.tokens()).unwrap()
+    }
+
+    /// The token store; of one that stands alone on its stage it lies there.
+    fn tokens(&self) -> PathBuf {
+        self.configuration.with_file_name("tokens.flash")
     }
 
     /// Turns flash back while the agent is killed, and starts it again: it knows the old token only.
     pub(crate) fn start_again_with(&mut self, flash: &[u8]) {
         self.kill();
-        fs::write(self.runtime.join("tokens.flash"), flash).unwrap();
+        fs::write(self.tokens(), flash).unwrap();
         self.start_again();
     }
 

@@ -129,6 +129,67 @@ fn with_real_issuer_a_device_delivers_in_its_own_name_before_anyone_signs_in() {
 }
 
 #[test]
+#[ignore = "needs packages from npm and PyPI: tests/run real"]
+fn with_real_issuer_nothing_is_lost_or_sent_in_a_wrong_name_when_sign_ins_are_refused_or_change() {
+    const OTHER: &str = "grace.hopper";
+    let stage = Stage::set();
+    let issuer = Issuer::start(&stage);
+    let backend = Backend::start(&stage, &issuer);
+    let mut agent = Agent::start_for_anybody(&stage, &issuer, &backend);
+    let sign_in_as = |agent: &Agent, account: &str| {
+        Person::follows_the_pages_as(account, &stage, &agent.wait_for_code());
+        agent.wait_for("online");
+    };
+    sign_in_as(&agent, ACCOUNT);
+    let sender = Sender::start(&stage, agent.intake());
+    sender.wait_for_more(20);
+
+    // No token is good enough for a while: fresh ones are tried, nothing is dropped.
+    backend.refuse_all(true);
+    until("a refusal", 30, || (!backend.journal().refusals().is_empty()).then_some(()));
+    sender.wait_for_more(60);
+    backend.refuse_all(false);
+
+    // The issuer sees an old refresh token again, and ends the grant.
+    let flash = agent.copy_flash();
+    agent.wait_for_next_refresh(&issuer);
+    agent.start_again_with(&flash);
+    agent.wait_for("waiting");
+    sender.wait_for_more(20);
+
+    // Somebody else signs in: what came until then waits for whose it is.
+    agent.sign_in();
+    sign_in_as(&agent, OTHER);
+    let others = || backend.journal().senders("logs").iter().filter(|(_, it)| it == OTHER).count();
+    until("records in the other name", 60, || (others() >= 20).then_some(()));
+    agent.sign_in();
+    Person::follows_the_pages_as(ACCOUNT, &stage, &agent.wait_for_code());
+    let is_hers = || {
+        let account = agent.status()?["grant"]["account"]["subject"].clone();
+        (account == ACCOUNT).then_some(())
+    };
+    until("the first owner again", 45, is_hers);
+    sender.wait_for_more(20);
+
+    let sent = sender.finish();
+    for (signal, last) in &sent {
+        until(&format!("all {last} of {signal}"), 90, || {
+            backend.journal().has_all(signal, *last).then_some(())
+        });
+    }
+    let journal = backend.journal();
+    assert!(journal.refusals().iter().all(|it| it.contains("401")), "{:?}", journal.refusals());
+    let mut logs = journal.senders("logs");
+    logs.sort();
+    logs.dedup();
+    let owners: Vec<&str> = logs.chunk_by(|a, b| a.1 == b.1).map(|run| run[0].1.as_str()).collect();
+    println!("{} logs; in the order of their numbers they came from {owners:?}", logs.len());
+    assert_eq!(owners, [ACCOUNT, OTHER, ACCOUNT]);
+    let numbers = logs.iter().map(|(number, _)| *number);
+    assert!(numbers.eq(1..=logs.len() as u64), "none twice in two names, none missing");
+}
+
+#[test]
 #[ignore = "needs packages from npm: tests/run real"]
 fn with_real_issuer_every_kind_of_client_signs_in_renews_and_signs_out() {
     clients::every_kind_of_client_signs_in_renews_and_signs_out();

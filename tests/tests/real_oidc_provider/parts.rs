@@ -158,8 +158,13 @@ pub(crate) struct Person;
 
 impl Person {
     pub(crate) fn follows_the_pages(stage: &Stage, pairing: &Pairing) {
+        Self::follows_the_pages_as(ACCOUNT, stage, pairing);
+    }
+
+    /// Somebody who may not be the one before.
+    pub(crate) fn follows_the_pages_as(account: &str, stage: &Stage, pairing: &Pairing) {
         let mut command = node("approve.mjs");
-        command.args([&pairing.verification_uri_complete, ACCOUNT]);
+        command.args([&pairing.verification_uri_complete, account]);
         Self::approves(command.env("NODE_EXTRA_CA_CERTS", stage.path("ca.pem")));
     }
 
@@ -258,6 +263,16 @@ impl Backend {
         let running = (self.start)();
         running.wait_for("ready");
         self.running = Some(running);
+    }
+
+    /// No token is good enough from here on, or all are what they are again.
+    pub(crate) fn refuse_all(&self, refuse: bool) {
+        let switch = self.journal.with_extension("unauthorized");
+        if refuse {
+            fs::write(switch, "").unwrap();
+        } else {
+            fs::remove_file(switch).unwrap();
+        }
     }
 
     pub(crate) fn journal(&self) -> Journal {
