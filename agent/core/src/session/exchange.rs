@@ -1,7 +1,7 @@
 //! Tokens for another API, got for the sign-in's own access token: token exchange (RFC 8693), or
 //! Entra's on-behalf-of. What the issuer says of one of them says nothing of the grant.
 
-use super::{Activity, By, GrantStatus, Session, TokenAnswer, TokenKey};
+use super::{Activity, By, GrantStatus, Session, TokenAnswer, TokenKey, tokens::full_scope};
 use crate::{
     backoff::Backoff,
     http::Outcome,
@@ -9,7 +9,7 @@ use crate::{
     time::{Boot, Now},
     wire::RefreshAnswer,
 };
-use alloc::{collections::VecDeque, format, vec::Vec};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 use core::time::Duration;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -124,7 +124,10 @@ impl Session {
     pub(super) fn advance_exchange(&mut self, token_endpoint: &str) {
         let now = self.now.boot;
         let subject = TokenKey::default();
-        if !self.exchanges.wanted.is_empty() && !self.has_subject() && !self.is_lasting() {
+        // One that has just come and only waits for the store is not missing.
+        let comes = self.tokens.is_unsettled(&subject, |version| self.saver.is_settled(version));
+        let lacks = !self.has_subject() && !comes && !self.is_lasting();
+        if !self.exchanges.wanted.is_empty() && lacks {
             self.refresh.want(&subject);
         }
         if self.exchange_wake().is_none_or(|at| at > now) {
@@ -144,13 +147,20 @@ impl Session {
         };
         let By::Exchange(audience) = &key.by else { return };
         let scopes = key.scopes.join(" ");
-        let default_scope = format!("{audience}/.default");
+        // On behalf of somebody, the API stands in the scopes and nowhere else: a bare scope would
+        // be one of another API, which no rule has allowed.
+        let of_audience: Vec<String> =
+            key.scopes.iter().map(|scope| full_scope(audience, scope)).collect();
+        let of_audience = match of_audience.as_slice() {
+            [] => full_scope(audience, ".default"),
+            named => named.join(" "),
+        };
         let mut pairs: Vec<(&str, &str)> = match self.config.issuer.profile.exchange {
             Exchange::OnBehalfOf => Vec::from([
                 ("grant_type", JWT_BEARER),
                 ("requested_token_use", "on_behalf_of"),
                 ("assertion", access.token.expose()),
-                ("scope", if scopes.is_empty() { &default_scope } else { &scopes }),
+                ("scope", &of_audience),
             ]),
             Exchange::Standard | Exchange::Never => Vec::from([
                 ("grant_type", TOKEN_EXCHANGE),

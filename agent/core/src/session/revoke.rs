@@ -50,9 +50,11 @@ impl Session {
     pub(super) fn revoke_token(&mut self, token: Secret) {
         let endpoint =
             self.endpoints.as_ref().ok().and_then(|endpoints| endpoints.revocation.clone());
+        // The answer that is under way is about the first.
+        let oldest = usize::from(self.is_under_way(Activity::Revoke));
         let waiting = &mut self.record.revocations;
         if waiting.len() == MAX_WAITING {
-            waiting.remove(0);
+            waiting.remove(oldest);
             self.event(Event::RevocationGivenUp);
         }
         self.record.revocations.push(Revocation { token, endpoint, tries: 0 });

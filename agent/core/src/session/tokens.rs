@@ -8,6 +8,7 @@ use crate::{
 };
 use alloc::{
     collections::BTreeMap,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -126,7 +127,19 @@ impl AccessToken {
     /// has given what it was asked for (RFC 6749, section 5.1).
     #[must_use]
     pub fn exceeds(&self, key: &TokenKey) -> bool {
-        let asked = |scope| key.scopes.contains(scope);
+        // An exchanged one may name its scopes with the API before them.
+        let audience = match &key.by {
+            By::Exchange(audience) => Some(audience),
+            By::SignIn | By::OwnName => None,
+        };
+        let asked = |granted: &String| {
+            key.scopes.iter().any(|scope| {
+                scope == granted
+                    || audience.is_some_and(|audience| {
+                        full_scope(audience, scope) == full_scope(audience, granted)
+                    })
+            })
+        };
         let granted = self.scope.as_ref().filter(|_| !key.scopes.is_empty());
         granted.is_some_and(|granted| !granted.iter().all(asked))
     }
@@ -136,6 +149,12 @@ impl AccessToken {
     pub fn is_bound(&self) -> bool {
         self.token_type.eq_ignore_ascii_case("dpop")
     }
+}
+
+/// A scope with the API that it is of before it, as Entra names them.
+pub(super) fn full_scope(audience: &str, scope: &str) -> String {
+    let within = scope.strip_prefix(audience).is_some_and(|rest| rest.starts_with('/'));
+    if within { scope.to_string() } else { format!("{audience}/{scope}") }
 }
 
 #[derive(Debug)]
@@ -209,9 +228,11 @@ impl Tokens {
             after_refusal,
             used: false,
         };
-        self.entries.insert(key, entry);
+        self.entries.insert(key.clone(), entry);
         if self.entries.len() > MAX_TOKENS {
-            let oldest = self.entries.iter().filter(|(key, _)| !key.is_kept());
+            // Never the one that somebody waits for.
+            let others = self.entries.iter().filter(|(other, _)| **other != key);
+            let oldest = others.filter(|(key, _)| !key.is_kept());
             let oldest = oldest.min_by_key(|(_, entry)| (entry.used, entry.received));
             let oldest = oldest.map(|(key, _)| key.clone());
             oldest.and_then(|key| self.entries.remove(&key));
@@ -370,6 +391,18 @@ mod tests {
         assert!(!given(Some(&["read", "admin"])).exceeds(&key(&["read", "admin", "more"])));
         assert!(!given(Some(&["read", "admin"])).exceeds(&key(&[])), "all that was granted");
         assert!(!given(None).exceeds(&key(&["read"])));
+    }
+
+    #[test]
+    fn a_full_table_keeps_the_token_that_has_just_come() {
+        let key = |number: usize| TokenKey::new(Some(format!("https://{number}.example")), &[]);
+        let mut tokens = Tokens::default();
+        let mut rng = Rng::with_seed(1);
+        for number in 0..=MAX_TOKENS {
+            tokens.put(key(number), &reply(3_600), 0, at(number as u64), &mut rng);
+            assert!(tokens.get(&key(number), Duration::ZERO, at(20), |_| true).is_some());
+        }
+        assert!(tokens.get(&key(0), Duration::ZERO, at(20), |_| true).is_none(), "the oldest");
     }
 
     #[test]

@@ -67,6 +67,21 @@ fn at_entra_it_is_on_behalf_of_and_at_some_not_at_all() {
         assert!(rig.body().contains(part), "{}", rig.body());
     }
     assert!(!rig.body().contains("audience="));
+    rig.answer(&json(200, DOWN));
+    // A rule that allows an API allows no scope of another one.
+    let foreign = ["https://graph.example/Mail.Read".into(), "read".into(), "api://b/own".into()];
+    let key = TokenKey::new(None, &foreign).exchanged("api://b".into());
+    rig.exchange(&key);
+    let sent = rig.body().to_string();
+    for scope in ["api%3A%2F%2Fb%2Fhttps%3A%2F%2Fgraph.example%2FMail.Read", "api%3A%2F%2Fb%2Fread"]
+    {
+        assert!(sent.contains(scope), "{sent}");
+    }
+    assert!(!sent.contains("api%3A%2F%2Fb%2Fapi"), "{sent}");
+    let named = DOWN.replace("1800,", "1800,\"scope\":\"api://b/read\",");
+    rig.answer(&json(200, &named));
+    let TokenAnswer::Ready(access) = rig.exchange(&key) else { panic!("no token") };
+    assert!(!access.exceeds(&key));
     config.issuer.profile = &GOOGLE;
     let mut rig = Rig::new(config, Stored::default());
     rig.sent.clear();
@@ -87,6 +102,24 @@ fn a_token_that_is_over_is_refreshed_first() {
     assert!(rig.body().contains("subject_token=at-rt-2&"), "{}", rig.body());
     rig.answer(&json(200, DOWN));
     assert!(rig.has_down(&to("b")));
+}
+
+#[test]
+fn an_exchange_that_waits_causes_no_refresh_by_itself() {
+    let mut rig = Rig::signed_in();
+    rig.exchange(&to("b"));
+    let headers = vec![("retry-after".to_string(), "86400".to_string())];
+    rig.answer(&Outcome::Reply(Reply { status: 503, headers, body: vec![] }));
+    let mut refreshes = 0;
+    for minute in 0..600 {
+        rig.pass(60);
+        while let Some(body) = rig.sent.first().map(|_| rig.body().to_string()) {
+            assert!(body.contains("grant_type=refresh_token"), "{body}");
+            refreshes += 1;
+            rig.answer(&renewed(&format!("rt-{minute}")));
+        }
+    }
+    assert!(refreshes <= 25, "{refreshes} in ten hours");
 }
 
 #[test]
