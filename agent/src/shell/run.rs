@@ -97,6 +97,7 @@ pub async fn run_by_files(
     while let Some(next) = agent.run_once(&mut shutdown).await? {
         agent = match open(&next) {
             Ok(agent) => {
+                TokenFile::remove_others(&loaded.config.broker, &next.config.broker);
                 loaded = next;
                 tracing::info!(SIGNPOST_EVENT = "reloaded", "the configuration is read anew");
                 agent

@@ -176,3 +176,26 @@ async fn a_report_holds_what_support_needs_and_nothing_private() {
     unit.signal(Signal::TERM);
     assert_eq!(unit.end().await.0, Some(0));
 }
+
+#[tokio::test]
+async fn a_token_that_no_rule_hands_out_any_more_is_gone_after_a_reload() {
+    let servers = Servers::start().await;
+    let device = Device::new(&servers);
+    servers.world().approved = true;
+    let uid = rustix::process::getuid().as_raw();
+    let file = device.path("collector.token");
+    let rule = format!("[broker.allow.collector]\nuid = {uid}\nfile = \"{}\"\n", file.display());
+    device.edit("[control]", &format!("{rule}[control]"));
+    let unit = Unit::start(&device, &[]);
+    unit.tells("STATUS=online").await;
+    while !file.exists() {
+        tokio::task::yield_now().await;
+    }
+    device.edit(&rule, "");
+    unit.signal(Signal::HUP);
+    unit.tells("RELOADING=1").await;
+    unit.tells("STATUS=online").await;
+    assert!(!file.exists());
+    unit.signal(Signal::TERM);
+    assert_eq!(unit.end().await.0, Some(0));
+}

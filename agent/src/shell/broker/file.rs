@@ -37,6 +37,18 @@ impl TokenFile {
         files.map(|(path, group, key)| Self { path, group, key, calls: calls.clone() }).collect()
     }
 
+    /// Removes the files of `before` that `now` does not keep: what no rule hands out any more,
+    /// nobody may go on reading.
+    pub(crate) fn remove_others(before: &Broker, now: &Broker) {
+        let (before, now) = (Rules::of(before), Rules::of(now));
+        for (path, group, key) in before.files() {
+            let stays = now.files().any(|(p, g, k)| (&p, g, &k) == (&path, group, &key));
+            if !stays && let Err(error) = files::remove(&path) {
+                tracing::warn!("broker: cannot remove the token at {}: {error}", path.display());
+            }
+        }
+    }
+
     /// Keeps the file until the agent stops. `news`: something has happened to tokens.
     pub(crate) async fn keep(self, mut news: watch::Receiver<()>) {
         let mut written = None;
