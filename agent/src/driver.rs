@@ -570,7 +570,7 @@ impl Driver {
     }
 
     /// Whether flash knows all that the session knows, and has forgotten whom it forgot.
-    fn is_forgotten(&self) -> bool {
+    pub(crate) fn is_forgotten(&self) -> bool {
         let session = &self.session;
         session.is_saved() && session.forgetting().is_none() && !session.is_wiping()
     }

@@ -22,7 +22,18 @@ pub(crate) fn dropped(dropped: Dropped, at: Arrival) -> Envelope {
         KeyValue::of("signpost.dropped.signal", AnyValue::text(signal.name())),
         KeyValue::of("signpost.dropped.reason", AnyValue::text(reason)),
     ];
-    event("signpost.dropped", WARN, &text, attributes, at)
+    event(DROPPED, WARN, &text, attributes, at)
+}
+
+const DROPPED: &str = "signpost.dropped";
+
+/// Whether `envelope` is one of [`dropped`], alone.
+pub(crate) fn is_dropped(envelope: &Envelope) -> bool {
+    let request = ExportLogsServiceRequest::decode(envelope.body.as_slice());
+    let Some(logs) = request.ok().filter(|it| it.resource_logs.len() == 1) else { return false };
+    let scopes = logs.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+    let mut own = scopes.filter(|logs| logs.scope.as_ref() == Some(&Scope::own()));
+    own.any(|logs| logs.log_records.iter().all(|record| record.event_name == DROPPED))
 }
 
 /// What an auditor wants to find.

@@ -410,3 +410,61 @@ fn a_device_that_many_people_use_one_after_the_other_goes_on_taking_records_in()
     let last = OwnerId([59; 16]);
     assert_eq!(rig.drain(queue(Stream::Logs, last)), ["a"]);
 }
+
+#[test]
+fn a_report_that_the_backend_refuses_is_not_reported_in_its_turn() {
+    let mut rig = Rig::new(Settings::default());
+    rig.append(LOGS, vec![request(&["poison"], 1)]);
+    let lost = |reason| Some(Dropped { records: 1, signal: Signal::Logs, reason });
+    let (end, at) = (Place::before(1), rig.at);
+    let dropped = lost(DropReason::Malformed);
+    rig.storage.work(Job::Settle { queue: LOGS, end, dropped, at });
+    let events = queue(Stream::Events, ANNA);
+    assert_eq!(rig.drain_count(events), 1, "the report");
+    let done = rig.storage.work(Job::Settle { queue: events, end, dropped, at });
+    assert_eq!((done.dropped.len(), rig.drain_count(events)), (1, 0), "counted, and no more");
+    // A program's own event is.
+    rig.append(events, vec![request(&["poison"], 1)]);
+    rig.storage.work(Job::Settle { queue: events, end: Place::before(2), dropped, at });
+    assert_eq!(rig.drain_count(events), 1);
+}
+
+#[test]
+fn the_oldest_record_stays_the_oldest_while_its_batch_waits() {
+    let mut rig = Rig::new(Settings::default());
+    let oldest = rig.at;
+    rig.append(LOGS, vec![request(&["a"], 1)]);
+    rig.at = arrival(5_000, Some(BUILD + 2 * DAY));
+    rig.append(LOGS, vec![request(&["b"], 1)]);
+    let since = |rig: &mut Rig| {
+        let done = rig.storage.work(Job::SaveStarts(Default::default()));
+        done.stock.queues.first().and_then(|held| held.oldest)
+    };
+    assert_eq!(since(&mut rig), Some(oldest));
+    rig.read(whole(LOGS), None).expect("a batch");
+    assert_eq!(since(&mut rig), Some(oldest));
+    rig.restart();
+    assert_eq!(since(&mut rig), Some(oldest));
+}
+
+#[test]
+fn a_spool_that_is_full_of_what_must_stay_refuses_and_does_not_hang() {
+    let all = Quota::Percent(100);
+    let quotas = Quotas { events: all, metrics: all, logs: all };
+    let (keep, drop) = (WhenFull::Refuse, WhenFull::DropOldest);
+    let when_full = WhenFullByStream { events: drop, metrics: keep, logs: keep };
+    let mut rig = Rig::new(Settings { quotas, when_full, ..Settings::default() });
+    let events = queue(Stream::Events, ANNA);
+    rig.append(events, vec![request(&["event"], 1)]);
+    let mut sent = 0;
+    while let JobResult::Appended(Ok(())) = rig.offer(LOGS, vec![filled("log")]).result {
+        sent += 1;
+        assert!(sent < 1_000);
+    }
+    for _ in 0..20 {
+        let large = request(&[&"e".repeat(9_000)], 1);
+        let result = rig.offer(events, vec![large]).result;
+        assert!(matches!(result, JobResult::Appended(_)), "{result:?}");
+    }
+    assert_eq!(rig.drain_count(LOGS), sent);
+}

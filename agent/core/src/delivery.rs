@@ -322,7 +322,10 @@ pub struct Delivery {
     /// The last batch is over up to here, and flash does not know it yet.
     done: Option<(Queue, Place)>,
     limit: u32,
-    refreeze: bool,
+    /// The queue whose head the backend refused, and that is frozen anew.
+    refreeze: Option<Queue>,
+    /// Between records that are given up one after the other.
+    losses: Backoff,
     hold: Option<Hold>,
     not_before: Boot,
     backoff: Backoff,
@@ -363,7 +366,8 @@ impl Delivery {
             stock: Vec::new(),
             done: None,
             limit: MAX_RECORDS,
-            refreeze: false,
+            refreeze: None,
+            losses: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
             hold: None,
             not_before: Boot::default(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(300)),
@@ -392,7 +396,13 @@ impl Delivery {
         };
         if matches!(&self.step, Step::Ready(batch) if is_gone(batch)) {
             self.step = Step::Idle;
+            if self.hold == Some(Hold::SignIn) {
+                // Another token may be there by now, and only a batch asks for one.
+                self.not_before = Boot::default();
+            }
         }
+        let stock = &self.stock;
+        self.refreeze.take_if(|refused| !stock.iter().any(|(queue, _)| queue == refused));
     }
 
     /// The read ended, and what it settled is settled. `None`: nothing can be sent from there now.
@@ -442,7 +452,7 @@ impl Delivery {
         self.renonced &= matches!(answer, Answer::Nonce);
         match answer {
             Answer::Taken { rejected } => self.taken(batch, rejected, now),
-            Answer::Refused(reason) => self.refused(batch, reason),
+            Answer::Refused(reason) => self.refused(batch, reason, now),
             // Neither token nor proof is wrong but for its nonce, which is known by now.
             Answer::Nonce if !self.renonced => {
                 self.renonced = true;
@@ -585,7 +595,7 @@ impl Delivery {
             max_records: self.limit,
             max_bytes: MAX_BYTES,
             splits: self.limit < MAX_RECORDS,
-            refreeze: core::mem::take(&mut self.refreeze),
+            refreeze: self.refreeze.take_if(|refused| *refused == queue).is_some(),
         }))
     }
 
@@ -670,27 +680,32 @@ impl Delivery {
         self.counts.delivered += batch.records - rejected;
         self.note(Note::Delivered { records: batch.records - rejected });
         if rejected == 0 {
+            self.losses.reset();
             self.done = Some((batch.queue, batch.end));
             return;
         }
         let reason = DropReason::RejectedByBackend;
-        self.give_up(&batch, Dropped { records: rejected, signal: batch.signal, reason });
+        let dropped = Dropped { records: rejected, signal: batch.signal, reason };
+        self.give_up(&batch, dropped, now);
     }
 
     /// The backend refuses what the batch holds: find the one record, and give up only that.
-    fn refused(&mut self, batch: Batch, reason: DropReason) {
+    fn refused(&mut self, batch: Batch, reason: DropReason, now: Now) {
         if batch.records > 1 {
             let half = u32::try_from(batch.records / 2).unwrap_or(MAX_RECORDS);
             self.limit = half.clamp(1, MAX_RECORDS - 1);
-            self.refreeze = true;
+            self.refreeze = Some(batch.queue);
             return;
         }
         self.limit = MAX_RECORDS;
-        self.give_up(&batch, Dropped { records: batch.records, signal: batch.signal, reason });
+        let dropped = Dropped { records: batch.records, signal: batch.signal, reason };
+        self.give_up(&batch, dropped, now);
     }
 
-    /// The batch is over, and this of it will not arrive: the report comes before the removal.
-    fn give_up(&mut self, batch: &Batch, dropped: Dropped) {
+    /// The batch is over, and this of it will not arrive: the report comes before the removal. A
+    /// backend that refuses one after the other is not asked at the speed of the network.
+    fn give_up(&mut self, batch: &Batch, dropped: Dropped, now: Now) {
+        self.not_before = now.boot + self.losses.next(&mut self.rng);
         let (queue, end, dropped) = (batch.queue, batch.end, Some(dropped));
         self.step = Step::Settling(queue, end, dropped);
         self.actions.push_back(Action::Settle { queue, end, dropped });

@@ -50,8 +50,8 @@ impl Published {
                     }
                     trouble = now;
                 }
-                Ok(_) => {}
-                Err(_) => break,
+                // Too many ask at a time, or the agent stops: the sender of news is gone then.
+                Ok(_) | Err(_) => {}
             }
             // Longer where the board sleeps meanwhile, which does no harm.
             let _ = timeout(REST, std::future::pending::<()>()).await;

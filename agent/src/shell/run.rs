@@ -57,6 +57,9 @@ pub(super) const BUILD_DATE: Wall =
 /// How long a stop waits for flash, and for answers of the issuer that may hold a new token.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a reload waits for the stores to be free again.
+const FILES: Duration = Duration::from_secs(30);
+
 /// How often it is looked whether callers still wait.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -103,13 +106,27 @@ pub async fn run_by_files(
                 agent
             }
             Err(error) => {
-                let mut agent = open(&loaded)?;
+                let mut agent = reopen(|| open(&loaded)).await?;
                 agent.stays_as_it_was(&error.to_string());
                 agent
             }
         };
     }
     Ok(())
+}
+
+/// Opens again what has just been open: the one that failed may hold the stores for a moment.
+async fn reopen(open: impl Fn() -> Result<Agent, RunError>) -> Result<Agent, RunError> {
+    for _ in 0..50 {
+        match open() {
+            Err(RunError::Store(trouble)) if trouble.remedy() == Remedy::OneAgent => {
+                // A pause: nothing else is to be done meanwhile.
+                let _ = timeout(FILES / 300, std::future::pending::<()>()).await;
+            }
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// Ends at SIGTERM or SIGINT.
@@ -284,10 +301,14 @@ impl Agent {
             kept.spawn(published.keep(self.news.subscribe()));
         }
         self.supervisor.ready();
-        while self.next.is_none() {
+        // A token that is on its way, or not yet on flash, would be lost by beginning anew.
+        while self.next.is_none() || self.with_issuer > 0 || !self.driver.is_forgotten() {
             self.settle()?;
             tokio::select! {
-                () = &mut *shutdown => break,
+                () = &mut *shutdown => {
+                    self.next = None;
+                    break;
+                }
                 happened = self.happened() => self.take(happened?),
             }
         }
@@ -298,7 +319,9 @@ impl Agent {
         } else {
             self.supervisor.stopping();
         }
-        self.stop().await?;
+        // Who begins anew needs the files; who ends does not wait for a slow card.
+        let patience = if next.is_some() { FILES } else { PATIENCE };
+        self.stop(patience).await?;
         // Answers that were given still have to reach whoever asked.
         let _ = timeout(PATIENCE, served.join_next()).await;
         Ok(next)
@@ -332,7 +355,7 @@ impl Agent {
     }
 
     /// Waits for flash and issuer, but not for ever.
-    async fn stop(mut self) -> Result<(), RunError> {
+    async fn stop(mut self, patience: Duration) -> Result<(), RunError> {
         tracing::info!("stopping");
         self.stopping = true;
         self.driver.close(now());
@@ -351,7 +374,7 @@ impl Agent {
         }
         self.panels.stop();
         // What flash is at now may take longer; the process does not wait for it.
-        let _ = timeout(PATIENCE, self.storage.stop()).await;
+        let _ = timeout(patience, self.storage.stop()).await;
         Ok(())
     }
 

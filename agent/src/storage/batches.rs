@@ -5,7 +5,10 @@ use super::{
     Settings, Storage, Unsaved,
     queues::{name_of, signal_of},
 };
-use crate::records::{Arrival, Envelope};
+use crate::{
+    records::{Arrival, Envelope},
+    reports,
+};
 use signpost_core::{
     delivery::{Batch, DropReason, Dropped, Place, Queue, Read},
     otlp::{Attribute, Value, append_with, count_records, move_instants, slice},
@@ -145,7 +148,28 @@ impl<F: Flash> Storage<F> {
         dropped: Option<Dropped>,
         at: Arrival,
     ) -> Result<(), Unsaved> {
-        self.end(queue, end, dropped.as_slice(), at)
+        let Some(dropped) = dropped else { return self.end(queue, end, &[], at) };
+        if self.is_own_report(queue, end) {
+            // A report of the report would be refused as well, and so for ever.
+            self.end(queue, end, &[], at)?;
+            self.dropped.push(dropped);
+            return Ok(());
+        }
+        self.end(queue, end, &[dropped], at)
+    }
+
+    /// Whether what ends there is nothing but a report of ours of what was given up.
+    fn is_own_report(&mut self, queue: Queue, end: Place) -> bool {
+        let Some(owner) = self.owner_key(queue.owner) else { return false };
+        let key = QueueKey::from_bytes(owner.key);
+        let Some(last) = end.sequence.checked_sub(1).filter(|_| end.records == 0) else {
+            return false;
+        };
+        let read = self.spool.read(name_of(queue), &key, last, 1, 1);
+        let record = read.ok().and_then(|records| records.into_iter().next());
+        let fields = record.and_then(|(_, bytes)| Fields::parse(&bytes).ok());
+        let envelope = fields.and_then(|fields| Envelope::from_fields(&fields).ok());
+        envelope.is_some_and(|envelope| reports::is_dropped(&envelope))
     }
 
     /// Makes durable that all before `start` is over, and that a batch is frozen behind it.
@@ -186,7 +210,7 @@ impl<F: Flash> Storage<F> {
         };
         let (key, epoch) = (QueueKey::from_bytes(owner.key), owner.epoch ^ queue.stream as u64);
         let sender = Sender { device_id: &self.device_id, settings: &self.settings, truth };
-        let mut joined = Joined { batch: None, last: None, taken: 0, unreadable: None };
+        let mut joined = Joined { batch: None, first: None, taken: 0, unreadable: None };
         let read =
             self.spool.read_while(name_of(queue), &key, start.sequence, |sequence, bytes| {
                 let batch = Batch {
@@ -210,7 +234,7 @@ impl<F: Flash> Storage<F> {
         if let Some(sequence) = joined.unreadable {
             return self.skip_damage(queue, sequence, sequence + 1, at);
         }
-        if let Some(arrival) = joined.last {
+        if let Some(arrival) = joined.first {
             self.last_read = Some((queue, arrival));
         }
         Ok(joined.batch.filter(|batch| batch.records > 0))
@@ -256,8 +280,8 @@ impl Sender<'_> {
 /// A batch that is being joined, request by request.
 struct Joined {
     batch: Option<Batch>,
-    /// When the last request that it took had come.
-    last: Option<Arrival>,
+    /// When the first request that it took had come.
+    first: Option<Arrival>,
     /// Bytes of the requests that were taken, as they lie in the spool.
     taken: usize,
     /// The first request, where it is none.
@@ -294,7 +318,7 @@ impl Joined {
         let start = batch.start;
         let skips = if sequence == start.sequence { u64::from(start.records) } else { 0 };
         let Some(takes) = limit.share(sequence, skips, holds, batch.records) else { return false };
-        self.last = Some(envelope.arrival);
+        self.first.get_or_insert(envelope.arrival);
         if takes < holds {
             envelope.body = slice(&envelope.body, skips..skips + takes);
         }

@@ -79,7 +79,7 @@ impl<F: Flash> Storage<F> {
         loop {
             let name = name_of(queue);
             let needed = self.spool.room_for(name, records);
-            let held = self.spool.stats(name).map_or(0, |stats| stats.bytes);
+            let held = self.bytes_of(queue);
             let over_quota = needed > 0 && held + needed > self.quota(queue.stream).max(2 * needed);
             let full = needed > 0 && self.spool.free() < needed + self.spool.capacity() / 16;
             let victim = match (over_quota, full) {
@@ -88,8 +88,17 @@ impl<F: Flash> Storage<F> {
                 (false, false) => return Ok(()),
             };
             let victim = victim.ok_or(Unsaved::Store(StoreError::Full))?;
+            let (free, bytes) = (self.spool.free(), self.bytes_of(victim));
             self.drop_oldest(victim, at)?;
+            // What has only the report of it left makes no more room.
+            if self.spool.free() <= free && self.bytes_of(victim) >= bytes {
+                return Err(Unsaved::Store(StoreError::Full));
+            }
         }
+    }
+
+    fn bytes_of(&self, queue: Queue) -> u64 {
+        self.spool.stats(name_of(queue)).map_or(0, |stats| stats.bytes)
     }
 
     /// How many bytes a queue of `stream` may take.
@@ -268,9 +277,11 @@ impl<F: Flash> Storage<F> {
         Ok(true)
     }
 
-    /// Whether a queue's head may have waited for too long. None of it came before its oldest.
+    /// Whether a queue's head may have waited for too long. None of it came before its oldest; where
+    /// nothing tells how old that is, what comes behind it may be.
     pub(super) fn may_be_old(&self, queue: Queue, at: Arrival) -> bool {
-        self.queues.oldest.get(&queue).is_none_or(|oldest| self.is_old(oldest, at))
+        let age = self.queues.oldest.get(&queue).and_then(|oldest| oldest.age(at));
+        age.is_none_or(|age| age > self.settings.max_age)
     }
 
     /// Ages are elapsed time: a clock that was not set makes nothing old (design invariant 6).

@@ -184,7 +184,10 @@ async fn a_token_that_no_rule_hands_out_any_more_is_gone_after_a_reload() {
     servers.world().approved = true;
     let uid = rustix::process::getuid().as_raw();
     let file = device.path("collector.token");
-    let rule = format!("[broker.allow.collector]\nuid = {uid}\nfile = \"{}\"\n", file.display());
+    let rule = format!(
+        "[broker.allow.collector]\nuid = {uid}\nscopes = [\"t\"]\nfile = \"{}\"\n",
+        file.display()
+    );
     device.edit("[control]", &format!("{rule}[control]"));
     let unit = Unit::start(&device, &[]);
     unit.tells("STATUS=online").await;

@@ -104,7 +104,7 @@ impl Delivery {
     pub(super) fn may_leave(&self) -> bool {
         let is_everybodys = matches!(self.hold, Some(Hold::Unreachable | Hold::Storage));
         match &self.step {
-            Step::Idle => !is_everybodys && !self.refreeze,
+            Step::Idle => !is_everybodys && self.refreeze.is_none(),
             Step::Ready(_) => self.awaits_token || self.hold.is_some() && !is_everybodys,
             Step::Reading | Step::Sending(..) | Step::Settling(..) => false,
         }
@@ -147,7 +147,7 @@ impl Delivery {
         self.turn();
         if self.may_use(&access, now) {
             self.step = Step::Idle;
-            if self.hold.is_some_and(|hold| hold != Hold::SignIn) {
+            if self.hold.is_some() {
                 // Its time has come, or a token that was not refused.
                 self.not_before = now.boot;
             }

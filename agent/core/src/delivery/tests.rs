@@ -206,6 +206,7 @@ fn a_poisoned_record_is_found_by_halving_and_only_it_is_dropped() {
                     dropped.extend(lost);
                     first = end.sequence;
                     rig.delivery.handle_settled(true, rig.now);
+                    rig.pass(1);
                     rig.delivery.handle_stock(stock(ANNA));
                 }
                 Some(Action::Read(read)) => {
@@ -640,4 +641,51 @@ fn a_challenge_in_the_devices_own_name_asks_nobody_to_sign_in() {
     both.delivery.handle_outcome(&outcome, both.now);
     assert!(matches!(both.poll(), Some(Action::Rejected(key, _)) if key.is_own_name()));
     assert_eq!(both.delivery.held(), Some(Hold::Unauthorized));
+}
+
+#[test]
+fn a_backend_that_refuses_record_after_record_is_asked_ever_more_slowly() {
+    let mut rig = Rig::new();
+    let (mut asked, mut number) = (0, 0);
+    let end = rig.now.boot + Duration::from_secs(3_600);
+    while rig.now.boot < end {
+        match rig.poll() {
+            Some(Action::Read(_)) => rig.delivery.handle_batch(Some(batch(number, number))),
+            Some(Action::Send(_)) => {
+                asked += 1;
+                number += 1;
+                rig.delivery.handle_outcome(&status(400), rig.now);
+            }
+            Some(Action::Settle { .. }) => {
+                rig.delivery.handle_settled(true, rig.now);
+                rig.delivery.handle_stock([(queue(ANNA), number)].into_iter());
+            }
+            None => rig.pass(1),
+            action => panic!("{action:?}"),
+        }
+    }
+    assert!((10..50).contains(&asked), "{asked} in an hour");
+    // One that takes them again finds the pace as it was.
+    while !matches!(rig.poll(), Some(Action::Read(_))) {
+        rig.pass(1);
+    }
+    rig.delivery.handle_batch(Some(batch(number, number)));
+    rig.sent();
+    rig.delivery.handle_outcome(&status(200), rig.now);
+    assert!(matches!(rig.poll(), Some(Action::Read(_))));
+}
+
+#[test]
+fn a_queue_is_frozen_anew_only_where_it_was_refused() {
+    let mut rig = Rig::new();
+    rig.send(0, 9);
+    rig.delivery.handle_outcome(&status(413), rig.now);
+    let events = Queue { stream: Stream::Events, owner: ANNA };
+    rig.delivery.handle_stock([(queue(ANNA), 0), (events, 0)].into_iter());
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!((read.queue, read.refreeze), (events, false));
+    rig.delivery.handle_batch(None);
+    rig.delivery.handle_stock(stock(ANNA));
+    let Some(Action::Read(read)) = rig.poll() else { panic!("no read") };
+    assert_eq!((read.queue, read.refreeze), (queue(ANNA), true));
 }
