@@ -42,16 +42,15 @@ impl Published {
     pub(super) async fn keep(self, mut news: watch::Receiver<()>) {
         let mut trouble = None;
         loop {
-            match self.calls.ask(Call::Status { private: false }).await {
-                Ok(Answer::Status(status)) => {
-                    let now = self.put(&status).err().map(|error| error.to_string());
-                    if let Some(error) = now.as_ref().filter(|_| now != trouble) {
-                        tracing::warn!("cannot say in a file how the device stands: {error}");
-                    }
-                    trouble = now;
+            // Where too many ask at a time, the next news bring it.
+            if let Ok(Answer::Status(status)) =
+                self.calls.ask(Call::Status { private: false }).await
+            {
+                let now = self.put(&status).err().map(|error| error.to_string());
+                if let Some(error) = now.as_ref().filter(|_| now != trouble) {
+                    tracing::warn!("cannot say in a file how the device stands: {error}");
                 }
-                // Too many ask at a time, or the agent stops: the sender of news is gone then.
-                Ok(_) | Err(_) => {}
+                trouble = now;
             }
             // Longer where the board sleeps meanwhile, which does no harm.
             let _ = timeout(REST, std::future::pending::<()>()).await;
