@@ -602,8 +602,8 @@ impl Driver {
         if self.has_to_forget() {
             self.intake.hurry(self.now.boot);
         }
-        if let Some((queue, envelopes)) = self.intake.next_append(self.now.boot) {
-            self.out.push_back(Submit::Storage(Job::Append(queue, envelopes)));
+        if let Some(job) = self.intake.next_append(self.now.boot) {
+            self.out.push_back(Submit::Storage(job));
         }
         // Once flash knows that they signed out: after a cut of power it goes on from there.
         let due = self.may_forget() && self.now.boot >= self.forget_at;

@@ -175,6 +175,9 @@ pub enum Job {
     SaveKeys(KeySet),
     /// Append to a queue; durable when done.
     Append(Queue, Vec<Envelope>),
+    /// The same of what the agent itself has to say, into whatever room there is; answered as
+    /// [`Job::Append`] is.
+    Report(Queue, Vec<Envelope>),
     /// Read the head of a queue and freeze it; now, and what the clocks tell where the wall clock
     /// is right.
     Read(Read, Arrival, Option<Truth>),

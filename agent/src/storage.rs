@@ -20,6 +20,7 @@ use queues::Queues;
 use signpost_core::{
     delivery::{Dropped, Queue},
     otlp::Attribute,
+    owner::OwnerId,
     session::SessionRecord,
     time::ClockGate,
     wire::{KeySet, Metadata},
@@ -77,6 +78,8 @@ pub struct Storage<F> {
     dropped: Vec<Dropped>,
     /// The request that was read last, and when it had come.
     last_read: Option<(Queue, Arrival)>,
+    /// Who owns the device, as far as records have told.
+    present: OwnerId,
 }
 
 /// What configuration says of the device and its telemetry.
@@ -176,6 +179,7 @@ impl<F: Flash> Storage<F> {
             binding: found.binding,
             dropped: Vec::new(),
             last_read: None,
+            present: OwnerId::DEVICE,
         };
         // The token store is the first to be made: beside a spool it is not new, it was emptied.
         let emptied = found.fresh && !beside.fresh;
@@ -277,6 +281,9 @@ impl<F: Flash> Storage<F> {
             Job::SaveKeys(keys) => JobResult::Metadata(self.save_keys(&keys).map_err(Into::into)),
             Job::Append(queue, envelopes) => {
                 JobResult::Appended(self.take_in(queue, &envelopes).map_err(Into::into))
+            }
+            Job::Report(queue, envelopes) => {
+                JobResult::Appended(self.append(queue, &envelopes).map_err(Into::into))
             }
             Job::Read(read, at, truth) => {
                 JobResult::Batch(self.read(&read, at, truth).map_err(Into::into))

@@ -20,7 +20,7 @@ use signpost_core::{
     owner::OwnerId,
     time::{Boot, ClockGate, ClockOffset, Wall},
 };
-use signpost_hal::flash::{Flash, FlashError, Geometry, sim::SimFlash};
+use signpost_hal::flash::{Geometry, sim::SimFlash};
 use signpost_store::{Entropy, OuterKeys};
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -31,26 +31,7 @@ const DAY: u64 = 86_400;
 const BUILD: u64 = 1_767_225_600;
 
 /// A chip that stays when the agent goes.
-#[derive(Clone)]
-struct Chip(Rc<RefCell<SimFlash>>);
-
-impl Flash for Chip {
-    fn geometry(&self) -> Geometry {
-        self.0.borrow().geometry()
-    }
-    fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), FlashError> {
-        self.0.borrow_mut().read(at, into)
-    }
-    fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        self.0.borrow_mut().program(at, bytes)
-    }
-    fn erase(&mut self, unit: u32) -> Result<(), FlashError> {
-        self.0.borrow_mut().erase(unit)
-    }
-    fn sync(&mut self) -> Result<(), FlashError> {
-        self.0.borrow_mut().sync()
-    }
-}
+type Chip = Rc<RefCell<SimFlash>>;
 
 struct Rig {
     storage: Storage<Chip>,
@@ -62,7 +43,7 @@ struct Rig {
 impl Rig {
     fn new(settings: Settings) -> Self {
         let geometry = Geometry::new(4_096, 256, 64).expect("a geometry");
-        let chip = |seed| Chip(Rc::new(RefCell::new(SimFlash::new(geometry, seed))));
+        let chip = |seed| Rc::new(RefCell::new(SimFlash::new(geometry, seed)));
         let chips = (chip(1), chip(2));
         let storage = open(&chips, &settings);
         let at = arrival(100, Some(BUILD + DAY));
@@ -393,22 +374,62 @@ fn instants_of_a_clock_that_was_not_set_are_put_right_in_the_same_run_of_the_boa
 #[test]
 fn a_device_that_many_people_use_one_after_the_other_goes_on_taking_records_in() {
     let mut rig = Rig::new(Settings::default());
+    let streams = [Stream::Logs, Stream::Metrics, Stream::Events];
+    let (mut offered, mut given_up) = (0, 0);
     for person in 1..60 {
         let owner = OwnerId([person; 16]);
-        for stream in [Stream::Logs, Stream::Metrics, Stream::Events] {
-            rig.append(queue(stream, owner), vec![request(&["a"], 1)]);
-        }
-        if person % 2 == 0 {
-            for stream in [Stream::Logs, Stream::Metrics, Stream::Events] {
-                rig.drain(queue(stream, owner));
-            }
+        for stream in streams {
+            let done = rig.append(queue(stream, owner), vec![request(&["a"], 1)]);
+            offered += 1;
+            given_up += done.dropped.iter().map(|dropped| dropped.records).sum::<u64>();
+            let before = rig.storage.work(Job::SaveStarts(Default::default())).stock.queues.len();
+            assert!(before < 16, "one is left for reports");
         }
         if person % 10 == 0 {
             rig.restart();
         }
     }
+    // Whoever is here has everything of theirs; what the others lost is counted with it.
     let last = OwnerId([59; 16]);
     assert_eq!(rig.drain(queue(Stream::Logs, last)), ["a"]);
+    let events = rig.drain(queue(Stream::Events, last));
+    assert!(events.contains(&"a".to_owned()), "{events:?}");
+    assert!(events.iter().any(|text| text.ends_with("dropped: over-quota")), "{events:?}");
+    let waiting = rig.storage.work(Job::SaveStarts(Default::default())).stock.queues;
+    let waiting: u64 = waiting.iter().map(|held| held.records).sum();
+    assert!(given_up > 0 && given_up + waiting >= offered - 3, "{offered}, {given_up}, {waiting}");
+}
+
+#[test]
+fn whoever_lost_their_queues_and_comes_back_sends_under_new_names() {
+    let mut rig = Rig::new(Settings::default());
+    rig.append(LOGS, vec![request(&["before"], 1)]);
+    let before = rig.read(whole(LOGS), None).expect("a batch");
+    for person in 10..40 {
+        let owner = OwnerId([person; 16]);
+        let bodies = || vec![request(&["a"], 1), request(&["b"], 1)];
+        for stream in [Stream::Logs, Stream::Metrics, Stream::Events] {
+            rig.append(queue(stream, owner), bodies());
+        }
+    }
+    assert_eq!(rig.drain_count(LOGS), 0, "she had the least to lose");
+    rig.append(LOGS, vec![request(&["after"], 1)]);
+    let after = rig.read(whole(LOGS), None).expect("a batch");
+    assert_eq!((before.start, texts_of(&after.body)), (after.start, vec!["after".to_owned()]));
+    assert_ne!(before.epoch, after.epoch, "the same number, and another name");
+}
+
+#[test]
+fn what_the_agent_has_to_say_finds_room_where_programs_find_none() {
+    let mut rig = Rig::new(Settings::default());
+    let events = queue(Stream::Events, ANNA);
+    while let JobResult::Appended(Ok(())) = rig.offer(events, vec![filled("event")]).result {}
+    let held = rig.drain_count(events);
+    let (signal, arrival, body) = (Signal::Logs, rig.at, request(&["audit"], 1));
+    let envelope = Envelope { signal, arrival, body };
+    let done = rig.storage.work(Job::Report(events, vec![envelope]));
+    assert!(matches!(done.result, JobResult::Appended(Ok(()))), "{:?}", done.result);
+    assert_eq!(rig.drain_count(events), held + 1);
 }
 
 #[test]

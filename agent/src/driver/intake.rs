@@ -8,7 +8,7 @@
 
 use crate::{
     config::Commit,
-    ports::{Answer, CallerId, StorageTrouble},
+    ports::{Answer, CallerId, Job, StorageTrouble},
     records::Envelope,
 };
 use signpost_core::{
@@ -57,6 +57,8 @@ pub(super) struct Intake {
 struct Waiting {
     /// Nobody waits for what the agent itself has to report, or has been answered already.
     caller: Option<CallerId>,
+    /// It is the agent's own.
+    own: bool,
     queue: Queue,
     envelope: Envelope,
 }
@@ -95,7 +97,8 @@ impl Intake {
             Signal::Logs | Signal::Traces => Stream::Logs,
         };
         let caller = (!volatile).then_some(caller);
-        self.waiting.push_back(Waiting { caller, queue: Queue { stream, owner }, envelope });
+        let queue = Queue { stream, owner };
+        self.waiting.push_back(Waiting { caller, own: false, queue, envelope });
         volatile.then_some(Answer::Done)
     }
 
@@ -106,7 +109,7 @@ impl Intake {
         }
         self.bytes += envelope.body.len();
         let queue = Queue { stream: Stream::Events, owner };
-        self.waiting.push_back(Waiting { caller: None, queue, envelope });
+        self.waiting.push_back(Waiting { caller: None, own: true, queue, envelope });
     }
 
     /// When the next group is to be appended, if nothing else happens.
@@ -138,11 +141,11 @@ impl Intake {
         self.waiting.iter().any(|waiting| waiting.queue.owner != owner)
     }
 
-    /// The next group to append, all of one queue, if it is time.
-    pub(super) fn next_append(&mut self, now: Boot) -> Option<(Queue, Vec<Envelope>)> {
+    /// The next group to append, all of one queue and of programs or the agent, if it is time.
+    pub(super) fn next_append(&mut self, now: Boot) -> Option<Job> {
         self.wake().filter(|due| *due <= now)?;
         let oldest = self.waiting.front()?;
-        let queue = oldest.queue;
+        let (queue, own) = (oldest.queue, oldest.own);
         if self.turn.is_none_or(|turn| oldest.envelope.arrival.boot > turn) {
             self.turn = Some(now);
         }
@@ -151,7 +154,7 @@ impl Intake {
         for waiting in self.waiting.drain(..) {
             let length = waiting.envelope.body.len();
             let fits = group.is_empty() || bytes + length <= MAX_APPEND;
-            if waiting.queue == queue && fits {
+            if (waiting.queue, waiting.own) == (queue, own) && fits {
                 bytes += length;
                 self.appending.push(waiting.caller);
                 group.push(waiting.envelope);
@@ -161,7 +164,7 @@ impl Intake {
         }
         self.waiting = rest;
         self.bytes -= bytes;
-        Some((queue, group))
+        Some(if own { Job::Report(queue, group) } else { Job::Append(queue, group) })
     }
 
     /// The append ended: who is told what.

@@ -107,6 +107,7 @@ impl<F: Flash> Storage<F> {
         at: Arrival,
         truth: Option<Truth>,
     ) -> Result<Option<Batch>, Unsaved> {
+        self.is_present(read.queue.owner);
         let name = name_of(read.queue);
         let Some(stats) = self.spool.stats(name) else { return Ok(None) };
         let cursor = self.spool.cursor(name).map(Cursor::decode).unwrap_or_default();

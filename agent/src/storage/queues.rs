@@ -19,7 +19,7 @@ use signpost_core::{
 };
 use signpost_hal::flash::Flash;
 use signpost_store::{MAX_QUEUES, QueueKey, QueueName, StoreError, fields::Fields};
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use zeroize::Zeroizing;
 
 /// Owners whose keys are kept although nothing of theirs waits.
@@ -47,6 +47,7 @@ impl<F: Flash> Storage<F> {
     /// important stream make room, if the configuration says so.
     pub(super) fn take_in(&mut self, queue: Queue, envelopes: &[Envelope]) -> Result<(), Unsaved> {
         let Some(at) = envelopes.first().map(|envelope| envelope.arrival) else { return Ok(()) };
+        self.is_present(queue.owner);
         self.give_up_old(at)?;
         let records = encode(envelopes)?;
         self.make_room(queue, &slices(&records), at)?;
@@ -65,11 +66,27 @@ impl<F: Flash> Storage<F> {
         at: Arrival,
         records: &[Zeroizing<Vec<u8>>],
     ) -> Result<(), Unsaved> {
-        let key = self.key_of(queue.owner)?;
         self.make_way(queue, at)?;
+        self.append_to(queue, at, records)
+    }
+
+    fn append_to(
+        &mut self,
+        queue: Queue,
+        at: Arrival,
+        records: &[Zeroizing<Vec<u8>>],
+    ) -> Result<(), Unsaved> {
+        let key = self.key_of(queue.owner)?;
         self.spool.append(name_of(queue), &key, &slices(records)).map_err(Unsaved::Store)?;
         self.queues.oldest.entry(queue).or_insert(at);
         Ok(())
+    }
+
+    /// Who sends and is sent for belongs to the device now: their queues stay.
+    pub(super) fn is_present(&mut self, owner: OwnerId) {
+        if owner != OwnerId::DEVICE {
+            self.present = owner;
+        }
     }
 
     /// Makes room for `records`, within the quota of their stream and so that a sixteenth of the
@@ -371,33 +388,54 @@ impl<F: Flash> Storage<F> {
         self.spool.drop_queue(name_of(queue)).map_err(Unsaved::Store)
     }
 
-    /// Makes way for a queue that there is not yet, and for that of the reports: a spool has only so
-    /// many. What is empty goes first, then a whole queue of somebody who is not there.
+    /// Makes way for a queue that there is not yet: a spool has only so many, and one is left for
+    /// reports. Somebody who is not there goes with all queues and the key, rather one of whom little
+    /// or nothing waits: numbers begin anew in a queue that is made again, and so must its name.
     fn make_way(&mut self, queue: Queue, at: Arrival) -> Result<(), Unsaved> {
-        let events = Queue { stream: Stream::Events, owner: queue.owner };
-        let mut dropped = Vec::new();
         while self.spool.stats(name_of(queue)).is_none()
-            && self.spool.queues().count() + 2 > MAX_QUEUES
+            && self.spool.queues().count() + 1 >= MAX_QUEUES
         {
-            let others = self.queues().filter(|other| other.owner != queue.owner);
-            let others = others.map(|other| {
-                let stats = self.spool.stats(name_of(other));
-                (other, stats.map_or(0..0, |stats| stats.first_seq..stats.next_seq))
-            });
-            let expendable = |(other, held): &(Queue, Range<u64>)| {
-                (held.is_empty(), other.owner != OwnerId::DEVICE, other.stream)
+            let stays = [queue.owner, OwnerId::DEVICE, self.present];
+            let mut waiting = BTreeMap::new();
+            for other in self.queues().filter(|other| !stays.contains(&other.owner)) {
+                let records = self.spool.stats(name_of(other)).map_or(0, |stats| stats.records);
+                *waiting.entry(other.owner).or_insert(0) += records;
+            }
+            let Some((owner, _)) = waiting.into_iter().min_by_key(|(_, records)| *records) else {
+                break;
             };
-            let Some((victim, held)) = others.max_by_key(expendable) else { break };
-            let lost = self.count(victim, held.start, held.end);
+            self.evict(owner, Queue { stream: Stream::Events, owner: queue.owner }, at)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up all that waits for `owner`; the report goes to `events`, and is durable first.
+    fn evict(&mut self, owner: OwnerId, events: Queue, at: Arrival) -> Result<(), Unsaved> {
+        let queues: Vec<Queue> = self.queues().filter(|queue| queue.owner == owner).collect();
+        let mut dropped = Vec::new();
+        for queue in &queues {
+            let Some(stats) = self.spool.stats(name_of(*queue)) else { continue };
+            let lost = self.count(*queue, stats.first_seq, stats.next_seq);
+            let reason = DropReason::OverQuota;
             dropped.extend(lost.into_iter().map(|(signal, records)| Dropped {
                 records,
                 signal,
-                reason: DropReason::OverQuota,
+                reason,
             }));
-            self.drop_queue(victim)?;
         }
-        let reports = reports_of(&dropped, at);
-        self.append(events, &reports)?;
+        let reports = encode(&reports_of(&dropped, at))?;
+        let report = |storage: &mut Self| match reports.is_empty() {
+            true => Ok(()),
+            false => storage.append_to(events, at, &reports),
+        };
+        let reported = report(self);
+        self.owners.retain(|key| key.owner != owner.0);
+        self.save_owners()?;
+        for queue in queues {
+            self.drop_queue(queue)?;
+        }
+        // Where there was no room for the report, there is some now.
+        reported.or_else(|_| report(self))?;
         self.dropped.extend(dropped);
         Ok(())
     }

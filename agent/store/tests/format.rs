@@ -11,47 +11,26 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use second_reader::{Queue, Shape};
+use signpost_hal::flash::Geometry;
 use signpost_hal::flash::sim::SimFlash;
-use signpost_hal::flash::{Flash, FlashError, Geometry};
 use signpost_store::{
     MAX_CURSOR, OpenError, OuterKeys, QueueKey, QueueName, Spool, StoreError, TokenStore,
 };
 use support::{Chance, file, nor, seeds};
 
 /// A medium whose image can be looked at while a store has it.
-#[derive(Clone)]
-struct Shared(Rc<RefCell<SimFlash>>);
+type Shared = Rc<RefCell<SimFlash>>;
 
-impl Shared {
-    fn new(shape: Geometry, seed: u64) -> Self {
-        Self(Rc::new(RefCell::new(SimFlash::new(shape, seed))))
-    }
-
-    fn holding(shape: Geometry, image: Vec<u8>) -> Self {
-        Self(Rc::new(RefCell::new(SimFlash::from_image(shape, image, 1))))
-    }
-
-    fn image(&self) -> Vec<u8> {
-        self.0.borrow().image().to_vec()
-    }
+fn blank(shape: Geometry, seed: u64) -> Shared {
+    Rc::new(RefCell::new(SimFlash::new(shape, seed)))
 }
 
-impl Flash for Shared {
-    fn geometry(&self) -> Geometry {
-        self.0.borrow().geometry()
-    }
-    fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), FlashError> {
-        self.0.borrow_mut().read(at, into)
-    }
-    fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        self.0.borrow_mut().program(at, bytes)
-    }
-    fn erase(&mut self, unit: u32) -> Result<(), FlashError> {
-        self.0.borrow_mut().erase(unit)
-    }
-    fn sync(&mut self) -> Result<(), FlashError> {
-        self.0.borrow_mut().sync()
-    }
+fn holding(shape: Geometry, image: Vec<u8>) -> Shared {
+    Rc::new(RefCell::new(SimFlash::from_image(shape, image, 1)))
+}
+
+fn image(flash: &Shared) -> Vec<u8> {
+    flash.borrow().image().to_vec()
 }
 
 fn seen(shape: Geometry) -> Shape {
@@ -96,14 +75,14 @@ fn the_header_tells_how_to_read_tokens() {
     for seed in seeds(4) {
         for shape in shapes {
             let mut chance = Chance(seed);
-            let flash = Shared::new(shape, seed);
+            let flash = blank(shape, seed);
             let device: &[u8] = if seed % 2 == 0 { b"" } else { b"board 7" };
             let keys = OuterKeys::new([7; 32]).bound_to(device);
             let look = |flash: &Shared, outer: u8| {
-                second_reader::tokens(&flash.image(), seen(shape), &[[outer; 32]], device)
+                second_reader::tokens(&image(flash), seen(shape), &[[outer; 32]], device)
             };
             for round in 0..60 {
-                flash.0.borrow_mut().power_on();
+                flash.borrow_mut().power_on();
                 let (mut store, _) =
                     TokenStore::open(flash.clone(), &keys, chance.entropy()).unwrap();
                 let look_same = |store: &mut TokenStore<Shared>| {
@@ -114,21 +93,21 @@ fn the_header_tells_how_to_read_tokens() {
                 look_same(&mut store);
                 assert!(look(&flash, 8).is_err());
                 if round % 3 == 1 {
-                    flash.0.borrow_mut().cut_after(chance.below(6000), chance.tear());
+                    flash.borrow_mut().cut_after(chance.below(6000), chance.tear());
                 }
                 for _ in 0..chance.below(30) {
                     let longest = u64::from(shape.size() / 16);
                     if let Err(error) = change(&mut store, &mut chance, longest) {
                         assert!(matches!(error, StoreError::Flash(_)), "{error:?}");
                     }
-                    if flash.0.borrow().is_off() {
+                    if flash.borrow().is_off() {
                         break;
                     }
                     look_same(&mut store);
                 }
-                flash.0.borrow_mut().power_off();
+                flash.borrow_mut().power_off();
             }
-            assert_eq!(flash.0.borrow().double_programs(), 0);
+            assert_eq!(flash.borrow().double_programs(), 0);
         }
     }
 }
@@ -208,32 +187,32 @@ fn the_header_tells_how_to_read_a_spool() {
     for seed in seeds(2) {
         for shape in shapes {
             let mut chance = Chance(seed);
-            let flash = Shared::new(shape, seed);
+            let flash = blank(shape, seed);
             let mut done = 0;
             for round in 0..25 {
-                flash.0.borrow_mut().power_on();
+                flash.borrow_mut().power_on();
                 let (mut spool, opened) = Spool::open(flash.clone(), chance.entropy()).unwrap();
                 assert!(!opened.ledger_lost);
                 let look = |spool: &mut Spool<Shared>| {
-                    let seen = second_reader::spool(&flash.image(), seen(shape), key);
+                    let seen = second_reader::spool(&image(&flash), seen(shape), key);
                     assert!(seen.is_ok(), "{seen:?} {shape:?} {seed} {round}");
                     assert!(seen == Ok(queues(spool)), "{shape:?} {seed} {round}");
                 };
                 look(&mut spool);
                 if round % 3 == 1 {
-                    flash.0.borrow_mut().cut_after(chance.below(20_000), chance.tear());
+                    flash.borrow_mut().cut_after(chance.below(20_000), chance.tear());
                 }
                 for _ in 0..chance.below(40) {
                     done += u32::from(change_queue(&mut spool, &mut chance));
-                    if flash.0.borrow().is_off() {
+                    if flash.borrow().is_off() {
                         break;
                     }
                     look(&mut spool);
                 }
-                flash.0.borrow_mut().power_off();
+                flash.borrow_mut().power_off();
             }
             assert!(done > 20, "{done}");
-            assert_eq!(flash.0.borrow().double_programs(), 0);
+            assert_eq!(flash.borrow().double_programs(), 0);
         }
     }
 }
@@ -243,7 +222,7 @@ fn the_header_tells_how_to_read_a_spool() {
 fn a_cursor_of_a_drained_queue_costs_no_record_that_comes_later() {
     for shape in [nor(4096, 4, 10), file(512, 80)] {
         let mut chance = Chance(1);
-        let flash = Shared::new(shape, 1);
+        let flash = blank(shape, 1);
         let (mut spool, _) = Spool::open(flash.clone(), chance.entropy()).unwrap();
         let [one, two] = [1, 2].map(|n| QueueName([n; 20]));
         let put = |spool: &mut Spool<Shared>, name: QueueName, len: usize| {
@@ -261,7 +240,7 @@ fn a_cursor_of_a_drained_queue_costs_no_record_that_comes_later() {
         drop(spool);
         let (mut spool, _) = Spool::open(flash.clone(), chance.entropy()).unwrap();
         assert_eq!(queues(&mut spool)[&one.0].records, [vec![7; 100]]);
-        assert_eq!(flash.0.borrow().double_programs(), 0);
+        assert_eq!(flash.borrow().double_programs(), 0);
     }
 }
 
@@ -269,12 +248,12 @@ fn a_cursor_of_a_drained_queue_costs_no_record_that_comes_later() {
 fn a_store_of_another_version_says_so() {
     let shape = nor(4096, 4, 8);
     let mut chance = Chance(1);
-    let [tokens, spool] = [(); 2].map(|()| Shared::new(shape, 1));
+    let [tokens, spool] = [(); 2].map(|()| blank(shape, 1));
     let keys = OuterKeys::new([7; 32]);
     drop(TokenStore::open(tokens.clone(), &keys, chance.entropy()).unwrap());
     drop(Spool::open(spool.clone(), chance.entropy()).unwrap());
     for flash in [&tokens, &spool] {
-        let mut flash = flash.0.borrow_mut();
+        let mut flash = flash.borrow_mut();
         let header = &mut flash.image_mut()[..24];
         header[1] = header[1] & 0x0F | 2 << 4;
         let sum = second_reader::crc(&[&header[..20]]);
@@ -282,8 +261,8 @@ fn a_store_of_another_version_says_so() {
     }
     let error = TokenStore::open(tokens.clone(), &keys, chance.entropy()).map(drop).unwrap_err();
     assert_eq!(error, OpenError::OtherVersion);
-    assert!(second_reader::tokens(&tokens.image(), seen(shape), &[[7; 32]], b"").is_err());
+    assert!(second_reader::tokens(&image(&tokens), seen(shape), &[[7; 32]], b"").is_err());
     let error = Spool::open(spool.clone(), chance.entropy()).map(drop).unwrap_err();
     assert_eq!(error, OpenError::OtherVersion);
-    assert!(second_reader::spool(&spool.image(), seen(shape), key).is_err());
+    assert!(second_reader::spool(&image(&spool), seen(shape), key).is_err());
 }

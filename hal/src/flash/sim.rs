@@ -5,7 +5,9 @@
 //! file ([`Geometry::overwriting`]) it keeps what was programmed apart until the next sync;
 //! a cut loses any part of that. Everything follows from the seed.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{Flash, FlashError, FlashErrorKind, Geometry};
 
@@ -327,6 +329,25 @@ impl SimFlash {
         self.off = true;
         self.lose_unsynced();
         FlashErrorKind::Gone.into()
+    }
+}
+
+/// A medium that outlives the store on it, and can be looked at meanwhile.
+impl<F: Flash> Flash for Rc<RefCell<F>> {
+    fn geometry(&self) -> Geometry {
+        self.borrow().geometry()
+    }
+    fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), FlashError> {
+        self.borrow_mut().read(at, into)
+    }
+    fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.borrow_mut().program(at, bytes)
+    }
+    fn erase(&mut self, unit: u32) -> Result<(), FlashError> {
+        self.borrow_mut().erase(unit)
+    }
+    fn sync(&mut self) -> Result<(), FlashError> {
+        self.borrow_mut().sync()
     }
 }
 

@@ -10,10 +10,11 @@
 use serde_json::json;
 use signpost_core::otlp::Signal;
 use signpost_hal::clock;
-use signpost_sandbox::{Options, Rotation, Sandbox};
+use signpost_sandbox::Sandbox;
 use signpost_tests::{
     flash::chance::Chance,
     rig::{
+        self,
         agent::{Home, PATIENCE, Setup, program},
         ledger::Ledger,
         rest,
@@ -82,14 +83,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<(u64, u64), String>
 fn run(kills: u64, seed: u64) -> Result<bool, Box<dyn Error>> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    // A refresh that a kill interrupts must not end the grant: that is the issuer's policy, and
-    // not what is tested here.
-    let options = Options {
-        interval: Some(Duration::from_secs(1)),
-        rotation: Rotation::Lenient,
-        ..Options::default()
-    };
-    let sandbox = runtime.block_on(Sandbox::start(options))?;
+    let sandbox = runtime.block_on(Sandbox::start(rig::lenient_issuer()))?;
     let stage = Arc::new(Stage::default());
     let backend = Arc::clone(&stage);
     let backend = listen(

@@ -23,11 +23,12 @@ use signpost_core::{
     time::Boot,
 };
 use signpost_hal::{clock, flash::medium::Medium};
-use signpost_sandbox::{Options, Rotation, Sandbox};
+use signpost_sandbox::Sandbox;
 use signpost_store::{Entropy, OuterKeys};
 use signpost_tests::{
     flash::chance::Chance,
     rig::{
+        self,
         agent::{Home, Setup, program},
         blocks::{Disk, Record},
         journal::{Journal, Known, SECTOR, decode, ranges},
@@ -132,12 +133,7 @@ impl Stage {
 fn load(args: &Args) -> Result<(), Box<dyn Error>> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let options = Options {
-        interval: Some(Duration::from_secs(1)),
-        rotation: Rotation::Lenient,
-        ..Options::default()
-    };
-    let sandbox = runtime.block_on(Sandbox::start(options))?;
+    let sandbox = runtime.block_on(Sandbox::start(rig::lenient_issuer()))?;
     let stage = Arc::new(Stage {
         journal: Mutex::new(Journal::open(&args.disk, args.at)?),
         programs: Programs::default(),

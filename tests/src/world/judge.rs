@@ -185,6 +185,7 @@ impl Judge {
             Job::Forget(owner, ..) => self.forgetting = Some(*owner),
             Job::SaveMetadata(_)
             | Job::SaveKeys(_)
+            | Job::Report(..)
             | Job::Read(..)
             | Job::Settle { .. }
             | Job::Wipe(_)

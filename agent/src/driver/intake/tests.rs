@@ -15,7 +15,12 @@ fn handed(number: u64, millis: u64, bytes: usize) -> Handed {
 
 /// What is appended at `millis`: how many records, if any.
 fn appends(intake: &mut Intake, millis: u64) -> Option<usize> {
-    intake.next_append(at(millis)).map(|(_, group)| group.len())
+    intake.next_append(at(millis)).map(|job| group_of(job).1.len())
+}
+
+fn group_of(job: Job) -> (Queue, Vec<Envelope>) {
+    let (Job::Append(queue, group) | Job::Report(queue, group)) = job else { panic!("{job:?}") };
+    (queue, group)
 }
 
 fn saved(intake: &mut Intake) -> usize {
@@ -60,7 +65,7 @@ fn streams_that_came_together_do_not_wait_for_each_other() {
     intake.take(metrics, ANNA);
     intake.take(Handed { events: true, ..handed(3, 0, 100) }, ANNA);
     for stream in [Stream::Logs, Stream::Metrics, Stream::Events] {
-        let (queue, group) = intake.next_append(at(0)).unwrap();
+        let (queue, group) = group_of(intake.next_append(at(0)).unwrap());
         assert_eq!((queue.stream, queue.owner, group.len()), (stream, ANNA, 1));
         assert_eq!(appends(&mut intake, 5), None, "one at a time");
         assert_eq!(saved(&mut intake), 1);

@@ -12,7 +12,7 @@ use signpost_store::{OuterKeys, Spool, TokenStore};
 
 use crate::second_reader;
 use crate::support::Chance;
-use crate::{Shared, change, change_queue, key, queues, seen, values};
+use crate::{change, change_queue, holding, image, key, queues, seen, values};
 use text::{Face, Fixture};
 
 fn folder() -> PathBuf {
@@ -43,7 +43,7 @@ fn this_build_opens_what_the_first_version_wrote_and_goes_on() {
         let title = &fixture.title;
         let mut chance = Chance(count);
         count += 1;
-        let flash = Shared::holding(fixture.geometry, fixture.image.clone());
+        let flash = holding(fixture.geometry, fixture.image.clone());
         let (mut store, opened) =
             TokenStore::open(flash.clone(), &outer(keys, device), chance.entropy()).unwrap();
         assert_eq!((opened.fresh, opened.lost, opened.damaged.len()), (false, 0, 0), "{title}");
@@ -56,10 +56,10 @@ fn this_build_opens_what_the_first_version_wrote_and_goes_on() {
             }
             change(&mut store, &mut chance, 80).unwrap();
             let older =
-                second_reader::tokens(&flash.image(), seen(fixture.geometry), &keys[..1], device);
+                second_reader::tokens(&image(&flash), seen(fixture.geometry), &keys[..1], device);
             assert_eq!(older, Ok(values(&mut store)), "{title} {round}");
         }
-        assert_eq!(flash.0.borrow().double_programs(), 0);
+        assert_eq!(flash.borrow().double_programs(), 0);
     }
     assert!(count >= 8, "{count}");
 }
@@ -72,7 +72,7 @@ fn this_build_opens_the_spools_of_the_first_version_and_goes_on() {
         let title = &fixture.title;
         let mut chance = Chance(count);
         count += 1;
-        let flash = Shared::holding(fixture.geometry, fixture.image.clone());
+        let flash = holding(fixture.geometry, fixture.image.clone());
         let (mut spool, opened) = Spool::open(flash.clone(), chance.entropy()).unwrap();
         assert!(!opened.fresh && !opened.ledger_lost, "{title}");
         assert_eq!(&queues(&mut spool), expected, "{title}");
@@ -82,11 +82,11 @@ fn this_build_opens_the_spools_of_the_first_version_and_goes_on() {
                 (spool, _) = Spool::open(flash.clone(), chance.entropy()).unwrap();
             }
             change_queue(&mut spool, &mut chance);
-            let older = second_reader::spool(&flash.image(), seen(fixture.geometry), key);
+            let older = second_reader::spool(&image(&flash), seen(fixture.geometry), key);
             assert!(older.is_ok(), "{title} {round}: {older:?}");
             assert!(older == Ok(queues(&mut spool)), "{title} {round}");
         }
-        assert_eq!(flash.0.borrow().double_programs(), 0);
+        assert_eq!(flash.borrow().double_programs(), 0);
     }
     assert!(count >= 4, "{count}");
 }

@@ -11,7 +11,7 @@ use signpost_store::{OuterKeys, QueueKey, QueueName, Spool, TokenStore};
 use super::folder;
 use super::text::{Face, Fixture};
 use crate::support::{Chance, file, nor};
-use crate::{Shared, key, queues, values};
+use crate::{Shared, blank, holding, image, key, queues, values};
 
 type Tokens = TokenStore<Shared>;
 
@@ -45,7 +45,7 @@ fn write_what_is_missing() {
     ] {
         tokens(name, "the power went in the middle of a commit", shape, b"", |store, flash| {
             commits(store, 60);
-            flash.0.borrow_mut().cut_after(90, tear);
+            flash.borrow_mut().cut_after(90, tear);
             store.put(1, b"never acknowledged").unwrap_err();
         });
     }
@@ -69,14 +69,14 @@ fn tokens(
     fill: impl FnOnce(&mut Tokens, &Shared),
 ) {
     let mut chance = Chance(name.len() as u64);
-    let flash = Shared::new(shape, 1);
+    let flash = blank(shape, 1);
     let keys = || super::outer(&[[7; 32]], device);
     let (mut store, _) = TokenStore::open(flash.clone(), &keys(), chance.entropy()).unwrap();
     fill(&mut store, &flash);
     drop(store);
-    flash.0.borrow_mut().power_off();
-    let image = flash.image();
-    let copy = Shared::holding(shape, image.clone());
+    flash.borrow_mut().power_off();
+    let image = image(&flash);
+    let copy = holding(shape, image.clone());
     let (mut store, _) = TokenStore::open(copy, &keys(), chance.entropy()).unwrap();
     let values = values(&mut store);
     let face = Face::Tokens { keys: vec![[7; 32]], device: device.to_vec(), values };
@@ -85,7 +85,7 @@ fn tokens(
 
 fn second_key() {
     let (mut chance, shape) = (Chance(9), nor(512, 4, 6));
-    let flash = Shared::new(shape, 1);
+    let flash = blank(shape, 1);
     let first = OuterKeys::new([7; 32]);
     let (mut store, _) = TokenStore::open(flash.clone(), &first, chance.entropy()).unwrap();
     commits(&mut store, 25);
@@ -96,7 +96,7 @@ fn second_key() {
     let keys = vec![[8; 32], [7; 32]];
     let face = Face::Tokens { keys, device: Vec::new(), values: values(&mut store) };
     let title = "wrapped by 8 after 7 was changed for it";
-    keep("tokens_second_key", title, shape, face, flash.image());
+    keep("tokens_second_key", title, shape, face, image(&flash));
 }
 
 fn spools() {
@@ -129,7 +129,7 @@ fn spools() {
                 spool.append(one, &key, &[&line(n)]).unwrap();
             }
             spool.remove(one, 3).unwrap();
-            flash.0.borrow_mut().cut_after(fuel, Tear::Any);
+            flash.borrow_mut().cut_after(fuel, Tear::Any);
             let records: [&[u8]; 2] = [&[b'y'; 900], b"never acknowledged"];
             spool.append(one, &key, &records).unwrap_err();
         });
@@ -138,13 +138,13 @@ fn spools() {
 
 fn spool(name: &str, title: &str, shape: Geometry, fill: impl FnOnce(&mut Spool<Shared>, &Shared)) {
     let mut chance = Chance(name.len() as u64);
-    let flash = Shared::new(shape, 1);
+    let flash = blank(shape, 1);
     let (mut spool, _) = Spool::open(flash.clone(), chance.entropy()).unwrap();
     fill(&mut spool, &flash);
     drop(spool);
-    flash.0.borrow_mut().power_off();
-    let image = flash.image();
-    let copy = Shared::holding(shape, image.clone());
+    flash.borrow_mut().power_off();
+    let image = image(&flash);
+    let copy = holding(shape, image.clone());
     let (mut spool, _) = Spool::open(copy, chance.entropy()).unwrap();
     let queues = queues(&mut spool);
     assert!(queues.keys().all(|name| key(name) == [name[0]; 32]));
