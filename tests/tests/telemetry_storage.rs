@@ -404,6 +404,7 @@ fn a_device_that_many_people_use_one_after_the_other_goes_on_taking_records_in()
 fn whoever_lost_their_queues_and_comes_back_sends_under_new_names() {
     let mut rig = Rig::new(Settings::default());
     rig.append(LOGS, vec![request(&["before"], 1)]);
+    rig.append(queue(Stream::Events, ANNA), vec![request(&["event"], 1)]);
     let before = rig.read(whole(LOGS), None).expect("a batch");
     for person in 10..40 {
         let owner = OwnerId([person; 16]);
@@ -424,6 +425,7 @@ fn what_the_agent_has_to_say_finds_room_where_programs_find_none() {
     let mut rig = Rig::new(Settings::default());
     let events = queue(Stream::Events, ANNA);
     while let JobResult::Appended(Ok(())) = rig.offer(events, vec![filled("event")]).result {}
+    while let JobResult::Appended(Ok(())) = rig.offer(events, vec![request(&["e"], 1)]).result {}
     let held = rig.drain_count(events);
     let (signal, arrival, body) = (Signal::Logs, rig.at, request(&["audit"], 1));
     let envelope = Envelope { signal, arrival, body };
