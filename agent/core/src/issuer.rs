@@ -80,8 +80,9 @@ pub enum ClientAuth {
 /// Where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// RFC 8628 section 3.1.
-    pub device_authorization: String,
+    /// RFC 8628 section 3.1. An issuer may stop naming it: nobody new signs in, and whoever has
+    /// stays signed in.
+    pub device_authorization: Option<String>,
     /// RFC 6749 section 3.2.
     pub token: String,
     /// RFC 7009, where the issuer has one.
@@ -90,25 +91,16 @@ pub struct Endpoints {
     pub jwks: Option<String>,
 }
 
-/// What is missing to have [`Endpoints`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// The metadata has not been fetched yet.
-    Metadata,
-    /// Neither metadata nor configuration names a device authorization endpoint.
-    DeviceAuthorization,
-}
-
 impl IssuerConfig {
-    /// The endpoints from configuration and, where known, `metadata`.
-    ///
-    /// # Errors
-    /// What is missing.
-    pub fn endpoints(&self, metadata: Option<&Metadata>) -> Result<Endpoints, Missing> {
+    /// The endpoints from configuration and, where known, `metadata`; nothing, as long as nothing
+    /// names where tokens are asked for.
+    #[must_use]
+    pub fn endpoints(&self, metadata: Option<&Metadata>) -> Option<Endpoints> {
         let explicit = &self.explicit;
-        let token = self.token_endpoint(metadata).ok_or(Missing::Metadata)?;
         let metadata = metadata.map(|metadata| self.as_meant_for_us(metadata));
         let metadata = metadata.as_ref();
+        let named = || Some(metadata?.token_endpoint.clone());
+        let token = explicit.token.clone().or_else(named)?;
         // What a document that is there does not name.
         let usual = metadata.zip(self.url.as_deref()).map(|(_, url)| self.profile.below(url));
         let usual = usual.unwrap_or_default();
@@ -117,10 +109,8 @@ impl IssuerConfig {
             .clone()
             .or_else(|| metadata?.device_authorization_endpoint.clone())
             .or(usual.device_authorization);
-        let absent =
-            if metadata.is_some() { Missing::DeviceAuthorization } else { Missing::Metadata };
-        Ok(Endpoints {
-            device_authorization: device.ok_or(absent)?,
+        Some(Endpoints {
+            device_authorization: device,
             token,
             revocation: explicit
                 .revocation
@@ -133,14 +123,6 @@ impl IssuerConfig {
                 .or_else(|| metadata?.jwks_uri.clone())
                 .filter(|url| is_acceptable_url(url)),
         })
-    }
-
-    /// Where tokens are asked for, as far as that is known: all that the device needs who speaks in
-    /// its own name.
-    #[must_use]
-    pub fn token_endpoint(&self, metadata: Option<&Metadata>) -> Option<String> {
-        let named = || Some(self.as_meant_for_us(metadata?).token_endpoint);
-        self.explicit.token.clone().or_else(named)
     }
 
     /// The metadata with the addresses for a client that proves itself as this one does.

@@ -41,7 +41,7 @@ pub use view::{GrantStatus, GrantView, State, View};
 use crate::{
     fault::{Fault, Faults},
     http::{Body, Outcome, Peer, Request},
-    issuer::{ClientAuth, Endpoints, IssuerConfig, Missing, basic_header},
+    issuer::{ClientAuth, Endpoints, IssuerConfig, basic_header},
     jws::{self, Unsigned},
     owner::{Account, OwnerId, OwnerRule},
     profile::AssertionAudience,
@@ -204,9 +204,7 @@ pub struct Session {
     record: SessionRecord,
     saver: Saver,
     discovery: Discovery,
-    endpoints: Result<Arc<Endpoints>, Missing>,
-    /// It may be known where the others are not.
-    token_endpoint: Option<Arc<str>>,
+    endpoints: Option<Arc<Endpoints>>,
     keys: Keys,
     pairing: Pairing,
     /// Codes that another one has taken the place of, and that may be approved still.
@@ -259,12 +257,11 @@ impl Session {
         let own_start = quiet.own_name.map_or(now.boot, |asked| asked.max(now.boot));
         let mut session = Self {
             own_name: OwnName::new(&config.issuer, own_start, power_back, &mut rng),
-            token_endpoint: None,
             exchanges: Exchanges::new(),
             lasting: Lasting::default(),
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
-            endpoints: Err(Missing::Metadata),
+            endpoints: None,
             keys: Keys::new(stored.keys, start),
             pairing: Pairing::resume(stored.carried, config.renewals, &record, now.boot),
             refresh: Refresh::new(&record, at_least(quiet.refresh)),
@@ -316,8 +313,8 @@ impl Session {
         if let Some(date) = server_date(outcome).filter(|_| is_answer) {
             self.issuer_date = Some((date, now.boot));
         }
-        if let (Some(activity), Some(token)) = (activity, self.token_endpoint.clone()) {
-            self.hear_nonce(&token, outcome);
+        if let (Some(activity), Some(endpoints)) = (activity, self.endpoints.clone()) {
+            self.hear_nonce(&endpoints.token, outcome);
             if self.retries_with_nonce(activity, outcome) {
                 return self.advance(now);
             }
@@ -549,14 +546,11 @@ impl Session {
         ]
         .into();
         if self.gate.usable(self.now).is_some() {
-            let has_endpoints = self.endpoints.is_ok() && !self.lacks_key();
             wakes.push((self.discovery_wake(), Wake::Discovery));
-            wakes.push((self.pairing_wake(has_endpoints), Wake::Poll));
-            if self.token_endpoint.is_some() && !self.lacks_key() {
+            if let Some(endpoints) = self.endpoints.as_ref().filter(|_| !self.lacks_key()) {
+                wakes.push((self.pairing_wake(endpoints), Wake::Poll));
                 wakes.push((self.own_name_wake(), Wake::OwnName));
                 wakes.push((self.exchange_wake(), Wake::Refresh));
-            }
-            if has_endpoints {
                 wakes.push((self.keys_wake(), Wake::Keys));
                 wakes.push((self.refresh_wake(), Wake::Refresh));
                 wakes.push((self.revoke_wake(), Wake::Revoke));
@@ -610,15 +604,13 @@ impl Session {
         if self.lacks_key() {
             return;
         }
-        if let Ok(endpoints) = self.endpoints.clone() {
+        if let Some(endpoints) = self.endpoints.clone() {
             self.advance_pairing(&endpoints);
             self.advance_keys(&endpoints);
             self.advance_refresh(&endpoints);
             self.advance_revocations(&endpoints);
-        }
-        if let Some(token) = self.token_endpoint.clone() {
-            self.advance_exchange(&token);
-            self.advance_own_name(&token);
+            self.advance_exchange(&endpoints.token);
+            self.advance_own_name(&endpoints.token);
         }
         self.announce_end();
     }
@@ -626,7 +618,6 @@ impl Session {
     fn find_endpoints(&mut self) {
         let (issuer, metadata) = (&self.config.issuer, self.discovery.metadata());
         self.endpoints = issuer.endpoints(metadata).map(Arc::new);
-        self.token_endpoint = issuer.token_endpoint(metadata).map(Arc::from);
     }
 
     /// What flash should hold now.
@@ -701,7 +692,8 @@ impl Session {
         let named = self.discovery.metadata().map(|metadata| metadata.issuer.as_str());
         let named = named.or(issuer.url.as_deref());
         let named = named.filter(|_| issuer.profile.audience == AssertionAudience::Issuer);
-        named.or(self.token_endpoint.as_deref()).unwrap_or_default()
+        let token = self.endpoints.as_ref().map(|endpoints| endpoints.token.as_str());
+        named.or(token).unwrap_or_default()
     }
 
     fn send(&mut self, activity: Activity, request: Request) {

@@ -5,7 +5,7 @@ use crate::{
     backoff::Backoff,
     fault::Fault,
     http::{Outcome, Peer, Request},
-    issuer::{IssuerConfig, Missing, is_acceptable_url},
+    issuer::{IssuerConfig, is_acceptable_url},
     secret::Secret,
     time::Boot,
     wire::{Metadata, MetadataProblem, Trouble, discovery_urls},
@@ -46,7 +46,7 @@ impl Session {
     fn wants_metadata(&self) -> bool {
         let explicit = &self.config.issuer.explicit;
         let all_given = explicit.device_authorization.is_some() && explicit.token.is_some();
-        self.config.issuer.url.is_some() && (self.endpoints.is_err() || !all_given)
+        self.config.issuer.url.is_some() && !all_given
     }
 
     pub(super) fn discovery_wake(&self) -> Option<Boot> {
@@ -116,9 +116,10 @@ impl Session {
         self.discovery.metadata = Some(metadata);
         self.find_endpoints();
         self.report_insecure_keys();
-        match &self.endpoints {
-            Ok(_) | Err(Missing::Metadata) => self.clear_fault(Fault::NoDeviceFlow),
-            Err(Missing::DeviceAuthorization) => self.raise_fault(Fault::NoDeviceFlow),
+        if self.endpoints.as_ref().is_some_and(|found| found.device_authorization.is_none()) {
+            self.raise_fault(Fault::NoDeviceFlow);
+        } else {
+            self.clear_fault(Fault::NoDeviceFlow);
         }
     }
 }

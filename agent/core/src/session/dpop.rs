@@ -201,7 +201,8 @@ impl Session {
             Some(_) | None => {
                 self.dpop.looked = Some(self.now.boot);
                 // One whose nonce is good still has no reason to send another.
-                let token = self.token_endpoint.as_deref();
+                let endpoints = self.endpoints.as_ref();
+                let token = endpoints.map(|endpoints| endpoints.token.as_str());
                 self.dpop.issuer_wants_none =
                     token.is_some_and(|token| self.dpop.nonce(token).is_none());
             }

@@ -101,7 +101,7 @@ impl Keys {
 
 impl Session {
     fn keys_uri(&self) -> Option<&str> {
-        self.endpoints.as_ref().ok()?.jwks.as_deref()
+        self.endpoints.as_ref()?.jwks.as_deref()
     }
 
     pub(super) fn keys_wake(&self) -> Option<Boot> {

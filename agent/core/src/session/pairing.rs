@@ -173,17 +173,19 @@ impl Session {
         self.retired.clear();
     }
 
-    pub(super) fn pairing_wake(&self, has_endpoints: bool) -> Option<Boot> {
+    pub(super) fn pairing_wake(&self, endpoints: &Endpoints) -> Option<Boot> {
         match &self.pairing {
-            Pairing::Asking(asking) if has_endpoints => {
-                let due = (!self.is_under_way(Activity::Code)).then_some(asking.not_before);
+            Pairing::Asking(asking) => {
+                let can_ask =
+                    endpoints.device_authorization.is_some() && !self.is_under_way(Activity::Code);
+                let due = can_ask.then_some(asking.not_before);
                 due.into_iter().chain(self.retired_wake()).min()
             }
             // Its turn comes with the answer about another code.
-            Pairing::Showing(flow) if has_endpoints && !self.is_under_way(Activity::Poll) => {
+            Pairing::Showing(flow) if !self.is_under_way(Activity::Poll) => {
                 flow.wake().into_iter().chain(self.retired_wake()).min()
             }
-            Pairing::Resting(_) | Pairing::Asking(_) | Pairing::Showing(_) => None,
+            Pairing::Resting(_) | Pairing::Showing(_) => None,
         }
     }
 
@@ -218,9 +220,8 @@ impl Session {
 
     /// RFC 8628 section 3.1.
     fn ask(&mut self, endpoints: &Endpoints) {
-        if self.is_under_way(Activity::Code) {
-            return;
-        }
+        let url = endpoints.device_authorization.as_deref();
+        let Some(url) = url.filter(|_| !self.is_under_way(Activity::Code)) else { return };
         let issuer = self.config.issuer.clone();
         let scope = self.scope_text();
         // What a resource server wants goes before what is configured.
@@ -237,7 +238,7 @@ impl Session {
         pairs.extend(
             optional.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_str()))),
         );
-        self.post(Activity::Code, &endpoints.device_authorization, &pairs);
+        self.post(Activity::Code, url, &pairs);
     }
 
     /// RFC 8628 section 3.4.

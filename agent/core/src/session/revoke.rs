@@ -36,8 +36,8 @@ impl Session {
     #[must_use]
     pub fn reach(&self) -> Reach {
         match &self.endpoints {
-            Ok(endpoints) if endpoints.revocation.is_none() => Reach::Nothing,
-            Ok(_) | Err(_) => self.config.issuer.profile.revocation,
+            Some(endpoints) if endpoints.revocation.is_none() => Reach::Nothing,
+            Some(_) | None => self.config.issuer.profile.revocation,
         }
     }
 
@@ -48,8 +48,7 @@ impl Session {
     }
 
     pub(super) fn revoke_token(&mut self, token: Secret) {
-        let endpoint =
-            self.endpoints.as_ref().ok().and_then(|endpoints| endpoints.revocation.clone());
+        let endpoint = self.endpoints.as_ref().and_then(|endpoints| endpoints.revocation.clone());
         // The answer that is under way is about the first.
         let oldest = usize::from(self.is_under_way(Activity::Revoke));
         let waiting = &mut self.record.revocations;

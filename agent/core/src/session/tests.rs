@@ -2,6 +2,7 @@
 
 mod blocked;
 mod ending;
+mod endpoints;
 mod exchange;
 mod identity;
 mod lasting;

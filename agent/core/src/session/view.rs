@@ -193,7 +193,8 @@ impl Session {
 
     /// There is an endpoint, and it says no to all of this kind.
     fn is_blocked(&self) -> bool {
-        self.endpoints.is_ok() && self.faults.has(Fault::NoDeviceFlow)
+        let named = self.endpoints.as_ref().is_some_and(|it| it.device_authorization.is_some());
+        named && self.faults.has(Fault::NoDeviceFlow)
     }
 
     /// No code yet: what is in its way?

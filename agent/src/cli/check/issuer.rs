@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::signing;
 use signpost_core::fault::Fault;
 use signpost_core::http::{Body, Cause, Outcome, Request};
-use signpost_core::issuer::{IssuerConfig, Missing};
+use signpost_core::issuer::{Endpoints, IssuerConfig};
 use signpost_core::session::{Persist, Session, Stored};
 use signpost_core::wire::{
     DeviceAuthorization, Metadata, MetadataProblem, OAuthError, PollAnswer, Refusal, Trouble,
@@ -237,8 +237,10 @@ impl Walker {
         let url = self.issuer.url.clone().unwrap_or_default();
         match Metadata::read(outcome, &url) {
             Ok(metadata) => match self.issuer.endpoints(Some(&metadata)) {
-                Ok(_) => way.pass(STEP, format!("{} names its endpoints", metadata.issuer)),
-                Err(Missing::DeviceAuthorization | Missing::Metadata) => {
+                Some(Endpoints { device_authorization: Some(_), .. }) => {
+                    way.pass(STEP, format!("{} names its endpoints", metadata.issuer));
+                }
+                Some(_) | None => {
                     let row = Fault::NoDeviceFlow.row();
                     let detail = format!(
                         "{} {}: the discovery document names no device_authorization_endpoint",
