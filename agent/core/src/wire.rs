@@ -14,6 +14,7 @@ mod jws;
 mod token;
 
 pub use challenge::Challenge;
+pub(crate) use claims::is_for;
 pub use claims::{IdClaims, Unacceptable};
 pub use device::{DeviceAuthorization, PollAnswer, Refusal};
 pub use discovery::{Metadata, MetadataProblem, MtlsAliases, discovery_urls};

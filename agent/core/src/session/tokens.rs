@@ -4,7 +4,7 @@ use crate::{
     backoff::spread,
     secret::Secret,
     time::Boot,
-    wire::{TokenReply, scope_list},
+    wire::{self, TokenReply, scope_list},
 };
 use alloc::{
     collections::BTreeMap,
@@ -123,10 +123,14 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Whether the issuer says that it allows more than `key` asks for. An issuer that says nothing
-    /// has given what it was asked for (RFC 6749, section 5.1).
+    /// Whether the issuer, or the token, says that it allows more than `key` asks for. An issuer that
+    /// says nothing has given what it was asked for (RFC 6749, section 5.1).
     #[must_use]
     pub fn exceeds(&self, key: &TokenKey) -> bool {
+        // Nothing but the resource (RFC 8707) makes this one narrower, and issuers may ignore that.
+        if let (Some(resource), [], By::SignIn) = (&key.resource, key.scopes.as_slice(), &key.by) {
+            return wire::is_for(&self.token, resource) == Some(false);
+        }
         // An exchanged one may name its scopes with the API before them.
         let audience = match &key.by {
             By::Exchange(audience) => Some(audience),
@@ -391,6 +395,31 @@ mod tests {
         assert!(!given(Some(&["read", "admin"])).exceeds(&key(&["read", "admin", "more"])));
         assert!(!given(Some(&["read", "admin"])).exceeds(&key(&[])), "all that was granted");
         assert!(!given(None).exceeds(&key(&["read"])));
+    }
+
+    #[test]
+    fn a_token_for_one_resource_exceeds_it_where_it_is_for_another() {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let resource = "https://api.example";
+        let exceeds = |token: &str, scopes: &[String]| {
+            let key = TokenKey::new(Some(resource.into()), scopes);
+            let reply = TokenReply { access_token: Secret::new(token), ..reply(3_600) };
+            let mut tokens = Tokens::default();
+            tokens.put(key.clone(), &reply, 0, at(0), &mut Rng::with_seed(1));
+            let access = tokens.get(&key, Duration::ZERO, at(1), |_| true).expect("there");
+            access.exceeds(&key)
+        };
+        let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        for narrow in
+            [r#"{"aud":"https://api.example/"}"#, r#"{"aud":["a","https://api.example"]}"#]
+        {
+            assert!(!exceeds(&jwt(narrow), &[]), "{narrow}");
+        }
+        for broad in [r#"{"aud":"account"}"#, r#"{"sub":"anna"}"#, r#"{"aud":[]}"#] {
+            assert!(exceeds(&jwt(broad), &[]), "{broad}");
+            assert!(!exceeds(&jwt(broad), &["read".into()]), "its scopes bound it");
+        }
+        assert!(!exceeds("opaque", &[]) && !exceeds("a.b.c", &[]));
     }
 
     #[test]

@@ -78,12 +78,7 @@ impl IdClaims {
         client_id: &str,
         now: Wall,
     ) -> Result<Self, Unacceptable> {
-        let payload = token.expose().split('.').nth(1).ok_or(Unacceptable::Malformed)?;
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Unacceptable::Malformed)?;
-        let claims: Map<String, Value> =
-            serde_json::from_slice(&payload).map_err(|_| Unacceptable::Malformed)?;
-        let claims = Self(claims);
-        let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
+        let claims = Self::of(token).ok_or(Unacceptable::Malformed)?;
         if issuer.is_some_and(|issuer| !claims.text("iss").is_some_and(|iss| same(iss, issuer))) {
             return Err(Unacceptable::Issuer);
         }
@@ -98,6 +93,12 @@ impl IdClaims {
             return Err(Unacceptable::Subject);
         }
         Ok(claims)
+    }
+
+    /// What `token` says of itself, believed or not.
+    fn of(token: &Secret) -> Option<Self> {
+        let payload = URL_SAFE_NO_PAD.decode(token.expose().split('.').nth(1)?).ok()?;
+        serde_json::from_slice(&payload).ok().map(Self)
     }
 
     /// `sub`: the account at this issuer.
@@ -140,6 +141,18 @@ impl IdClaims {
             }
         }
     }
+}
+
+/// Whether an access token says of itself that it is for `resource` (RFC 9068 section 3: its `aud`);
+/// `None`: it is opaque.
+pub(crate) fn is_for(token: &Secret, resource: &str) -> Option<bool> {
+    let claims = IdClaims::of(token)?;
+    Some(claims.texts("aud").into_iter().any(|audience| same(audience, resource)))
+}
+
+/// A slash at the end is no other place.
+fn same(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
 }
 
 #[cfg(test)]
