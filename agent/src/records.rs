@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 use signpost_core::{
+    issuer::IssuedBy,
     jws::DeviceKey,
     otlp::Signal,
     owner::{Account, OwnerId},
@@ -15,7 +16,7 @@ use signpost_core::{
     wire::{Key, KeySet, Metadata, MtlsAliases, PublicKey},
 };
 use signpost_store::fields::{FieldError, Fields};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use zeroize::Zeroize;
 
 /// When a record arrived, by both clocks.
@@ -103,6 +104,7 @@ mod session {
     pub(super) const REVOCATIONS: u16 = 2;
     pub(super) const FORGETTING: u16 = 3;
     pub(super) const WIPING: u16 = 4;
+    pub(super) const REVOCATIONS_BY: u16 = 5;
     pub(super) const OWNER: u16 = 10;
     pub(super) const SUBJECT: u16 = 11;
     pub(super) const NAME: u16 = 12;
@@ -119,6 +121,7 @@ mod session {
     pub(super) const LIFETIME: u16 = 23;
     pub(super) const DEVICE_KEY: u16 = 24;
     pub(super) const BOUND: u16 = 25;
+    pub(super) const ISSUED_BY: u16 = 26;
 
     pub(super) const fn is_of_grant(tag: u16) -> bool {
         matches!(tag, 10..=29 | 100..=199)
@@ -201,6 +204,14 @@ pub(crate) fn set_session(fields: &mut Fields, record: &SessionRecord) -> Result
         .map(|r| (r.token.expose(), r.endpoint.as_deref(), r.tries))
         .collect();
     fields.set(session::REVOCATIONS, &revocations)?;
+    // By token, not by place: a build that does not know these may change the list beside them.
+    let issued_by: Vec<(&str, Option<&str>, &str)> = record
+        .revocations
+        .iter()
+        .filter_map(|r| Some((r.token.expose(), r.issued_by.as_ref()?)))
+        .map(|(token, by)| (token, by.url.as_deref(), by.origin.as_str()))
+        .collect();
+    set_or_remove(fields, session::REVOCATIONS_BY, Some(issued_by).filter(|by| !by.is_empty()))?;
     let forgetting: Vec<[u8; 16]> = record.forgetting.iter().map(|owner| owner.0).collect();
     fields.set(session::FORGETTING, &forgetting)?;
     set_or_remove(fields, session::WIPING, record.wiping.then_some(true))?;
@@ -233,6 +244,8 @@ fn set_grant(fields: &mut Fields, grant: &Grant) -> Result<(), FieldError> {
     set_or_remove(fields, session::LIFETIME, grant.lifetime.map(|span| span.as_secs()))?;
     set_or_remove(fields, session::ROTATES, grant.rotates)?;
     fields.set(session::INTENT, &grant.intent)?;
+    let issued_by = grant.issued_by.as_ref().map(|by| (by.url.as_deref(), by.origin.as_str()));
+    set_or_remove(fields, session::ISSUED_BY, issued_by)?;
     let suspension = grant.suspension;
     set_or_remove(fields, session::SUSPENDED, suspension.map(|s| (s.after_loss, s.tries)))?;
     set_date(fields, session::SUSPENDED_SINCE, suspension.and_then(|s| s.since))
@@ -241,7 +254,12 @@ fn set_grant(fields: &mut Fields, grant: &Grant) -> Result<(), FieldError> {
 pub(crate) fn session_of(fields: &Fields) -> Result<SessionRecord, FieldError> {
     let revocations: Vec<(String, Option<String>, u8)> =
         fields.get(session::REVOCATIONS)?.unwrap_or_default();
+    let issued_by: Vec<(String, Option<String>, String)> =
+        fields.get(session::REVOCATIONS_BY)?.unwrap_or_default();
     let revocations = revocations.into_iter().map(|(token, endpoint, tries)| Revocation {
+        issued_by: issued_by.iter().find(|(of, ..)| *of == token).map(|(_, url, origin)| {
+            Arc::new(IssuedBy { url: url.clone(), origin: origin.clone() })
+        }),
         token: Secret::new(token),
         endpoint,
         tries,
@@ -282,6 +300,9 @@ fn grant_of(fields: &Fields) -> Result<Option<Grant>, FieldError> {
         lifetime: fields.get(session::LIFETIME)?.map(Duration::from_secs),
         rotates: fields.get(session::ROTATES)?,
         intent: fields.get(session::INTENT)?.unwrap_or_default(),
+        issued_by: fields
+            .get(session::ISSUED_BY)?
+            .map(|(url, origin)| Arc::new(IssuedBy { url, origin })),
         suspension: suspended.map(|(after_loss, tries)| Suspension { since, after_loss, tries }),
     }))
 }
@@ -387,6 +408,11 @@ const fn missing(tag: u16) -> FieldError {
 mod tests {
     use super::*;
 
+    fn issued_by() -> IssuedBy {
+        let origin = "https://idp.example".to_owned();
+        IssuedBy { url: Some(origin.clone()), origin }
+    }
+
     fn grant() -> Grant {
         Grant {
             account: Account {
@@ -404,13 +430,22 @@ mod tests {
             rotates: Some(true),
             intent: true,
             suspension: Some(Suspension { since: None, after_loss: true, tries: 3 }),
+            issued_by: Some(Arc::new(issued_by())),
         }
     }
 
     fn record() -> SessionRecord {
         SessionRecord {
             grant: Some(grant()),
-            revocations: vec![Revocation { token: Secret::new("old"), endpoint: None, tries: 2 }],
+            revocations: vec![
+                Revocation { token: Secret::new("old"), endpoint: None, tries: 2, issued_by: None },
+                Revocation {
+                    token: Secret::new("older"),
+                    endpoint: None,
+                    tries: 0,
+                    issued_by: Some(Arc::new(IssuedBy { url: None, ..issued_by() })),
+                },
+            ],
             forgetting: vec![OwnerId([9; 16])],
             wiping: true,
             device_key: Some(DeviceKey(Secret::new("key"))),

@@ -98,13 +98,15 @@ fn record() -> SessionRecord {
             rotates: Some(true),
             intent: true,
             suspension: Some(Suspension { since: wall(1_800_000_500), after_loss: true, tries: 3 }),
+            issued_by: None,
         }),
         revocations: vec![
-            Revocation { token: Secret::new("old"), endpoint: None, tries: 2 },
+            Revocation { token: Secret::new("old"), endpoint: None, tries: 2, issued_by: None },
             Revocation {
                 token: Secret::new("older"),
                 endpoint: Some("https://idp.example.com/revoke".into()),
                 tries: 0,
+                issued_by: None,
             },
         ],
         forgetting: vec![OwnerId([9; 16])],

@@ -169,6 +169,7 @@ fn invariant_7_no_token_stands_on_flash_in_the_clear() {
         rotates: None,
         intent: false,
         suspension: None,
+        issued_by: None,
     };
     let record = SessionRecord { grant: Some(grant), ..SessionRecord::default() };
     let done = storage.work(Job::SaveRecord(1, record));

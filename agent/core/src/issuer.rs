@@ -1,6 +1,6 @@
 //! The issuer as configured: where it is, who we are there, what we ask for.
 
-use crate::{profile::Profile, secret::Secret, wire::Metadata};
+use crate::{jws, profile::Profile, secret::Secret, wire::Metadata};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -91,7 +91,33 @@ pub struct Endpoints {
     pub jwks: Option<String>,
 }
 
+/// Whose a secret is: it is sent to nobody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedBy {
+    /// The issuer's address, where one is configured; without a slash at its end.
+    pub url: Option<String>,
+    /// Scheme, host and port of its token endpoint.
+    pub origin: String,
+}
+
+impl IssuedBy {
+    /// Whether both are one issuer: of one address, whatever endpoints it names by now, or at one
+    /// origin, however it is configured.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let named = self.url.is_some() && self.url == other.url;
+        named || self.origin == other.origin
+    }
+}
+
 impl IssuerConfig {
+    /// What names the issuer whose endpoints are `endpoints`.
+    #[must_use]
+    pub fn issues(&self, endpoints: &Endpoints) -> IssuedBy {
+        let url = self.url.as_ref().map(|url| url.trim_end_matches('/').to_string());
+        IssuedBy { url, origin: jws::origin(&endpoints.token).unwrap_or_default() }
+    }
+
     /// The endpoints from configuration and, where known, `metadata`; nothing, as long as nothing
     /// names where tokens are asked for.
     #[must_use]

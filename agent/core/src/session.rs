@@ -13,6 +13,7 @@
 
 mod discovery;
 mod dpop;
+mod elsewhere;
 mod ending;
 mod event;
 mod exchange;
@@ -41,7 +42,7 @@ pub use view::{GrantStatus, GrantView, State, View};
 use crate::{
     fault::{Fault, Faults},
     http::{Body, Outcome, Peer, Request},
-    issuer::{ClientAuth, Endpoints, IssuerConfig, basic_header},
+    issuer::{ClientAuth, Endpoints, IssuedBy, IssuerConfig, basic_header},
     jws::{self, Unsigned},
     owner::{Account, OwnerId, OwnerRule},
     profile::AssertionAudience,
@@ -188,6 +189,8 @@ enum Activity {
     Keys,
     Code,
     Poll,
+    /// A poll whose sign-in ended before the answer came.
+    LatePoll,
     Refresh,
     Exchange,
     OwnName,
@@ -205,6 +208,8 @@ pub struct Session {
     saver: Saver,
     discovery: Discovery,
     endpoints: Option<Arc<Endpoints>>,
+    /// What names the issuer, as soon as its endpoints are known.
+    here: Option<Arc<IssuedBy>>,
     keys: Keys,
     pairing: Pairing,
     /// Codes that another one has taken the place of, and that may be approved still.
@@ -262,6 +267,7 @@ impl Session {
             gate: ClockGate::new(record.seen.unwrap_or_default().max(config.clock_floor)),
             discovery: Discovery::new(stored.metadata, &config.issuer, start),
             endpoints: None,
+            here: None,
             keys: Keys::new(stored.keys, start),
             pairing: Pairing::resume(stored.carried, config.renewals, &record, now.boot),
             refresh: Refresh::new(&record, at_least(quiet.refresh)),
@@ -324,6 +330,7 @@ impl Session {
             Some(Activity::Keys) => self.keys_heard(outcome),
             Some(Activity::Code) => self.code_heard(outcome),
             Some(Activity::Poll) => self.poll_heard(outcome),
+            Some(Activity::LatePoll) => self.late_poll_heard(outcome),
             Some(Activity::Refresh) => self.refresh_heard(outcome),
             Some(Activity::Exchange) => self.exchange_heard(outcome),
             Some(Activity::OwnName) => self.own_name_heard(outcome),
@@ -345,7 +352,7 @@ impl Session {
                 self.quiet.code = Some(until);
                 self.pairing.leave_alone(until);
             }
-            Activity::Poll => {
+            Activity::Poll | Activity::LatePoll => {
                 self.pairing.leave_alone(until);
                 self.retired.iter_mut().for_each(|flow| flow.leave_alone(until));
             }
@@ -485,7 +492,7 @@ impl Session {
         }
         let answer = match &self.record.grant {
             None => TokenAnswer::SignInNeeded,
-            Some(grant) if grant.suspension.is_some() => TokenAnswer::SignInNeeded,
+            Some(_) if self.suspension().is_some() => TokenAnswer::SignInNeeded,
             Some(_) if self.refresh.is_refused(key, now.boot) => TokenAnswer::Refused,
             Some(Grant { credential: Credential::Lasting(_), .. }) => {
                 let waits = self.waits_for_date() && *key == TokenKey::default();
@@ -618,6 +625,11 @@ impl Session {
     fn find_endpoints(&mut self) {
         let (issuer, metadata) = (&self.config.issuer, self.discovery.metadata());
         self.endpoints = issuer.endpoints(metadata).map(Arc::new);
+        let here = self.endpoints.as_ref().map(|endpoints| Arc::new(issuer.issues(endpoints)));
+        if self.here != here {
+            self.here = here;
+            self.hold_to_issuer();
+        }
     }
 
     /// What flash should hold now.
@@ -669,7 +681,11 @@ impl Session {
             | Activity::Exchange
             | Activity::OwnName
             | Activity::Nonce => true,
-            Activity::Discovery | Activity::Keys | Activity::Code | Activity::Revoke => false,
+            Activity::Discovery
+            | Activity::Keys
+            | Activity::Code
+            | Activity::LatePoll
+            | Activity::Revoke => false,
         };
         if gives_tokens {
             unsigned.extend(self.proof(("POST", url), None, None));

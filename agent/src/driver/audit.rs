@@ -29,6 +29,7 @@ impl Driver {
             | Event::KeysInsecure
             | Event::Refreshed { .. }
             | Event::Suspended { .. }
+            | Event::OtherIssuer
             | Event::Resumed
             | Event::Refused { .. }
             | Event::TokenRefused { .. }

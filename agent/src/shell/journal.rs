@@ -119,6 +119,12 @@ fn session(event: &Event) {
         Event::Suspended { error } => {
             refused("suspended", "the issuer does not honour the sign-in now", error);
         }
+        Event::OtherIssuer => say!(
+            warn,
+            "other-issuer",
+            "the sign-in is another issuer's and is not shown to this one: sign in here, or set \
+             issuer.url back"
+        ),
         Event::Resumed => say!(info, "resumed", "the issuer honours the sign-in again"),
         Event::Refused { error } => refused("refused", "the issuer refuses this client", error),
         Event::TokenRefused { error } => {

@@ -4,6 +4,7 @@
 use super::files;
 use crate::config::Config;
 use signpost_core::{
+    issuer::IssuedBy,
     secret::Secret,
     session::{Carried, PendingSignIn, Quiet},
     time::Boot,
@@ -12,6 +13,7 @@ use signpost_store::fields::{FieldError, Fields};
 use std::{
     env, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use zeroize::Zeroizing;
@@ -34,6 +36,7 @@ mod tag {
     pub(super) const QUIET_REFRESH: u16 = 11;
     pub(super) const QUIET_REVOKE: u16 = 12;
     pub(super) const QUIET_OWN_NAME: u16 = 13;
+    pub(super) const ISSUED_BY: u16 = 14;
 }
 
 /// `$RUNTIME_DIRECTORY` (systemd's), else where the control socket is.
@@ -102,6 +105,10 @@ fn encode(carried: &Carried, boot_id: [u8; 16]) -> Result<Zeroizing<Vec<u8>>, Fi
         }
     }
     if let Some(pending) = &carried.pending {
+        // Before all that a sign-in cannot be without: it is never left without its issuer.
+        if let Some(by) = &pending.issued_by {
+            fields.set(tag::ISSUED_BY, &(&by.url, &by.origin))?;
+        }
         fields.set(tag::DEVICE_CODE, pending.device_code.expose())?;
         fields.set(tag::USER_CODE, &pending.user_code)?;
         fields.set(tag::URI, &pending.verification_uri)?;
@@ -133,6 +140,10 @@ fn decode(bytes: &[u8], boot_id: [u8; 16]) -> Option<Carried> {
             interval: fields.get(tag::INTERVAL).ok()??,
             next_poll: instant(tag::NEXT_POLL)??,
             renewals: fields.get(tag::RENEWALS).ok()??,
+            issued_by: fields
+                .get(tag::ISSUED_BY)
+                .ok()?
+                .map(|(url, origin)| Arc::new(IssuedBy { url, origin })),
         })
     };
     Some(Carried {
@@ -165,6 +176,7 @@ mod tests {
             interval: Duration::from_secs(10),
             next_poll: Boot::new(Duration::from_millis(100_500)),
             renewals: 2,
+            issued_by: Some(Arc::new(IssuedBy { url: None, origin: "https://idp.example".into() })),
         };
         Carried { pending: Some(pending), quiet: Quiet::default() }
     }

@@ -161,6 +161,7 @@ impl Session {
             | Activity::Keys
             | Activity::Code
             | Activity::Poll
+            | Activity::LatePoll
             | Activity::Refresh
             | Activity::Exchange
             | Activity::OwnName

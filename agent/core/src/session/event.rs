@@ -39,6 +39,8 @@ pub enum Event {
         /// In its words.
         error: OAuthError,
     },
+    /// The sign-in is another issuer's than the one that is configured now.
+    OtherIssuer,
     /// A suspended grant works again.
     Resumed,
     /// The issuer refuses client or request.

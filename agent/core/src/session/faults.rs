@@ -77,11 +77,11 @@ impl Session {
     }
 
     pub(super) fn restore_faults(&mut self) {
-        let suspension = self.record.grant.as_ref().and_then(|grant| grant.suspension);
+        let suspension = self.suspension();
         if let Some(suspension) = suspension {
             self.raise_fault(suspension.fault());
         }
-        if !self.record.revocations.is_empty() {
+        if self.next_revocation().is_some() {
             self.raise_fault(Fault::RevocationPending);
         }
     }

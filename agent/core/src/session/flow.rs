@@ -2,9 +2,11 @@
 
 use super::record::PendingSignIn;
 use crate::{
+    issuer::IssuedBy,
     time::Boot,
     wire::{DeviceAuthorization, PollAnswer},
 };
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// RFC 8628 section 3.5: by how much `slow_down` widens the interval for good.
@@ -32,6 +34,7 @@ impl Flow {
         code: DeviceAuthorization,
         shown: Option<Duration>,
         renewals: u8,
+        issued_by: Option<Arc<IssuedBy>>,
         now: Boot,
     ) -> Self {
         let shown = shown.unwrap_or(code.expires_in).min(code.expires_in);
@@ -44,6 +47,7 @@ impl Flow {
             interval: code.interval,
             next_poll: now + code.interval,
             renewals,
+            issued_by,
         };
         let good_until = now + code.expires_in;
         Self { pending, good_until, polling: false, silences: 0 }
@@ -150,7 +154,7 @@ mod tests {
             expires_in: Duration::from_secs(600),
             interval: Duration::from_secs(interval),
         };
-        Flow::begin(code, None, 3, at(100))
+        Flow::begin(code, None, 3, None, at(100))
     }
 
     fn next_after(flow: &mut Flow, answer: &PollAnswer, now: u64) -> u64 {

@@ -49,7 +49,7 @@ pub(super) struct Keys {
 /// An approval that waits for keys. The code is used up: what came for it is all there is.
 #[derive(Debug)]
 pub(super) struct Held {
-    reply: TokenReply,
+    pub(super) reply: TokenReply,
     claims: IdClaims,
     received: Boot,
     /// Keys were asked for on its behalf, and did not come.
@@ -61,11 +61,6 @@ pub(super) struct Held {
 impl Held {
     fn until(&self) -> Boot {
         self.received + PATIENCE
-    }
-
-    /// What ends it at the issuer.
-    pub(super) fn token(&self) -> &Secret {
-        self.reply.refresh_token.as_ref().unwrap_or(&self.reply.access_token)
     }
 }
 

@@ -38,7 +38,7 @@ impl Session {
 
     /// After a start it is handed out again, with its end by a date that can be believed.
     pub(super) fn restore_lasting_token(&mut self) {
-        if self.lasting.is_out {
+        if self.lasting.is_out || self.is_elsewhere() {
             return;
         }
         let Some(grant) = &self.record.grant else { return };

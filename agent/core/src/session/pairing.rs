@@ -10,6 +10,7 @@ use crate::{
     http::Outcome,
     issuer::Endpoints,
     owner::Account,
+    profile::Reach,
     secret::Secret,
     time::{Boot, Now},
     wire::{
@@ -158,7 +159,7 @@ impl Session {
         if ending == Ending::SignedOut
             && let Some(held) = self.held.take()
         {
-            self.revoke_token(held.token().clone());
+            self.revoke_reply(&held.reply);
         }
         let was = core::mem::replace(&mut self.pairing, Pairing::Resting(Some(ending)));
         if !matches!(was, Pairing::Resting(_)) {
@@ -166,10 +167,15 @@ impl Session {
         }
     }
 
-    /// No code is asked about any more.
+    /// No code is asked about any more; an answer that is on its way is looked at all the same.
     pub(super) fn end_polls(&mut self) {
+        let (sends, polled) = (&self.sends, self.polled.take());
+        for (id, activity) in self.in_flight.iter_mut().filter(|_| polled.is_some()) {
+            if *activity == Activity::Poll && sends.iter().all(|(queued, _)| queued != id) {
+                *activity = Activity::LatePoll;
+            }
+        }
         self.abandon(Activity::Poll);
-        self.polled = None;
         self.retired.clear();
     }
 
@@ -257,7 +263,8 @@ impl Session {
         match DeviceAuthorization::read(outcome) {
             Ok(code) => {
                 let shown = self.config.issuer.code_lifetime;
-                let flow = Flow::begin(code, shown, asking.renewals, self.now.boot);
+                let here = self.here.clone();
+                let flow = Flow::begin(code, shown, asking.renewals, here, self.now.boot);
                 self.pairing = Pairing::Showing(flow);
                 self.issuer_answered();
                 self.clear_fault(Fault::ClientRefused);
@@ -314,6 +321,17 @@ impl Session {
                 self.refused(error);
                 self.end_pairing(Ending::Refused);
             }
+        }
+    }
+
+    /// The approval of a code that nobody waits for: what it brings must not live on, unless its
+    /// end were the end of the sign-in that is held.
+    pub(super) fn late_poll_heard(&mut self, outcome: &Outcome) {
+        let PollAnswer::Granted(reply) = PollAnswer::read(outcome) else { return };
+        let is_held =
+            self.record.grant.is_some() || self.candidate.is_some() || self.held.is_some();
+        if !is_held || self.config.issuer.profile.revocation != Reach::AllOfUser {
+            self.revoke_reply(&reply);
         }
     }
 
@@ -404,13 +422,13 @@ impl Session {
             rotates: None,
             intent: false,
             suspension: None,
+            issued_by: self.here.clone(),
         }
     }
 
     /// What was given is dropped and revoked (design invariant 11).
     pub(super) fn turned_away(&mut self, reply: &TokenReply, fault: Fault, ending: Ending) {
-        let token = reply.refresh_token.as_ref().unwrap_or(&reply.access_token);
-        self.revoke_token(token.clone());
+        self.revoke_reply(reply);
         self.raise_fault(fault);
         if ending == Ending::WrongAccount {
             self.event(Event::OwnerRefused);

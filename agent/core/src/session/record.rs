@@ -1,12 +1,13 @@
 //! What the session keeps: on flash over power cuts, and in the runtime folder over restarts.
 
 use crate::{
+    issuer::IssuedBy,
     jws::DeviceKey,
     owner::{Account, OwnerId},
     secret::Secret,
     time::{Boot, Wall},
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 /// The session's whole durable state: one record, replaced as one, so that no cut of power can
@@ -53,6 +54,8 @@ pub struct Grant {
     pub intent: bool,
     /// The issuer did not honour the credential when it was last tried.
     pub suspension: Option<Suspension>,
+    /// Whose it is; absent in what an older build wrote.
+    pub issued_by: Option<Arc<IssuedBy>>,
 }
 
 /// What access tokens are got with.
@@ -84,6 +87,8 @@ pub struct Revocation {
     pub endpoint: Option<String>,
     /// How often it was tried.
     pub tries: u8,
+    /// Whose it is; absent in what an older build wrote.
+    pub issued_by: Option<Arc<IssuedBy>>,
 }
 
 /// What is carried over a restart of the agent, not one of the board: for the runtime folder.
@@ -141,6 +146,8 @@ pub struct PendingSignIn {
     pub next_poll: Boot,
     /// How many times an expired code may still be renewed without anyone asking.
     pub renewals: u8,
+    /// Whose the code is; absent in what an older build wrote.
+    pub issued_by: Option<Arc<IssuedBy>>,
 }
 
 impl core::fmt::Debug for PendingSignIn {

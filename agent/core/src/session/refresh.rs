@@ -163,14 +163,14 @@ impl Session {
     pub(super) fn refresh_wake(&self) -> Option<Boot> {
         let grant = self.record.grant.as_ref()?;
         if matches!(grant.credential, Credential::Lasting(_)) {
-            return self.tokens.end(&TokenKey::default()).filter(|_| grant.suspension.is_none());
+            return self.tokens.end(&TokenKey::default()).filter(|_| self.suspension().is_none());
         }
         // An answer for a sign-in that is over may be on its way, too.
         let other = self.exchanges_token();
         if other || self.refresh.current.is_some() || self.candidate.is_some() {
             return None;
         }
-        if let Some(suspension) = grant.suspension {
+        if let Some(suspension) = self.suspension() {
             return (suspension.tries < MAX_TRIES).then_some(self.refresh.not_before);
         }
         let wanted = self.refresh.wanted.iter().map(|key| self.tokens.refresh_allowed_at(key));

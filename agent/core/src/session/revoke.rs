@@ -2,9 +2,16 @@
 
 use super::{Activity, Credential, Event, Grant, Revocation, Session};
 use crate::{
-    backoff::Backoff, fault::Fault, http::Outcome, issuer::Endpoints, profile::Reach,
-    secret::Secret, time::Boot, wire,
+    backoff::Backoff,
+    fault::Fault,
+    http::Outcome,
+    issuer::{Endpoints, IssuedBy},
+    profile::Reach,
+    secret::Secret,
+    time::Boot,
+    wire::{self, TokenReply},
 };
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// How many revocations wait at most; the oldest gives way.
@@ -37,6 +44,7 @@ impl Session {
     pub fn reach(&self) -> Reach {
         match &self.endpoints {
             Some(endpoints) if endpoints.revocation.is_none() => Reach::Nothing,
+            Some(_) if self.is_elsewhere() => Reach::Nothing,
             Some(_) | None => self.config.issuer.profile.revocation,
         }
     }
@@ -44,29 +52,49 @@ impl Session {
     /// Queues the revocation of all that `grant` holds.
     pub(super) fn revoke_grant(&mut self, grant: &Grant) {
         let (Credential::Refresh(token) | Credential::Lasting(token)) = &grant.credential;
-        self.revoke_token(token.clone());
+        self.revoke(token.clone(), grant.issued_by.clone().or_else(|| self.here.clone()));
+    }
+
+    /// The same of what the issuer has just given.
+    pub(super) fn revoke_reply(&mut self, reply: &TokenReply) {
+        self.revoke_token(reply.refresh_token.as_ref().unwrap_or(&reply.access_token).clone());
     }
 
     pub(super) fn revoke_token(&mut self, token: Secret) {
-        let endpoint = self.endpoints.as_ref().and_then(|endpoints| endpoints.revocation.clone());
-        // The answer that is under way is about the first.
-        let oldest = usize::from(self.is_under_way(Activity::Revoke));
-        let waiting = &mut self.record.revocations;
-        if waiting.len() == MAX_WAITING {
-            waiting.remove(oldest);
+        self.revoke(token, self.here.clone());
+    }
+
+    fn revoke(&mut self, token: Secret, issued_by: Option<Arc<IssuedBy>>) {
+        let is_here = self.is_here(issued_by.as_ref());
+        let endpoint = self.endpoints.as_ref().filter(|_| is_here);
+        let endpoint = endpoint.and_then(|endpoints| endpoints.revocation.clone());
+        if self.record.revocations.len() == MAX_WAITING {
+            // Not the one whose answer is on its way.
+            let under_way = self.next_revocation().filter(|_| self.is_under_way(Activity::Revoke));
+            self.record.revocations.remove(usize::from(under_way == Some(0)));
             self.event(Event::RevocationGivenUp);
         }
-        self.record.revocations.push(Revocation { token, endpoint, tries: 0 });
+        self.record.revocations.push(Revocation { token, endpoint, tries: 0, issued_by });
+        self.saver.touch();
+        if !is_here {
+            // Kept, for it may be configured again; but nobody should wait for that.
+            return self.event(Event::RevocationGivenUp);
+        }
         let now = self.now.boot;
         self.revoke.not_before = self.quiet.revoke.map_or(now, |asked| asked.max(now));
         self.revoke.backoff.reset();
         self.raise_fault(Fault::RevocationPending);
-        self.saver.touch();
+    }
+
+    /// The first that this issuer is to be told of.
+    pub(super) fn next_revocation(&self) -> Option<usize> {
+        let mut waiting = self.record.revocations.iter();
+        waiting.position(|revocation| self.is_here(revocation.issued_by.as_ref()))
     }
 
     pub(super) fn revoke_wake(&self) -> Option<Boot> {
         // While a new grant is being settled, the old one still works and is not revoked.
-        let waits = !self.record.revocations.is_empty()
+        let waits = self.next_revocation().is_some()
             && !self.is_under_way(Activity::Revoke)
             && self.candidate.is_none();
         waits.then_some(self.revoke.not_before)
@@ -76,7 +104,8 @@ impl Session {
         if self.revoke_wake().is_none_or(|at| at > self.now.boot) {
             return;
         }
-        let Some(first) = self.record.revocations.first().cloned() else { return };
+        let next = self.next_revocation().and_then(|next| self.record.revocations.get(next));
+        let Some(first) = next.cloned() else { return };
         match first.endpoint.as_deref().or(endpoints.revocation.as_deref()) {
             Some(url) => {
                 self.post(Activity::Revoke, url, &[("token", first.token.expose())]);
@@ -106,7 +135,9 @@ impl Session {
             return;
         }
         self.revoke.not_before = self.now.boot + self.revoke.backoff.next(&mut self.rng);
-        let Some(first) = self.record.revocations.first_mut() else { return };
+        let next = self.next_revocation();
+        let next = next.and_then(|next| self.record.revocations.get_mut(next));
+        let Some(first) = next else { return };
         first.tries = first.tries.saturating_add(1);
         if first.tries >= MAX_TRIES {
             self.first_revocation_done(Event::RevocationGivenUp);
@@ -114,13 +145,13 @@ impl Session {
     }
 
     fn first_revocation_done(&mut self, event: Event) {
-        if !self.record.revocations.is_empty() {
-            self.record.revocations.remove(0);
+        if let Some(next) = self.next_revocation() {
+            self.record.revocations.remove(next);
         }
         self.revoke.backoff.reset();
         self.saver.touch();
         self.event(event);
-        if self.record.revocations.is_empty() {
+        if self.next_revocation().is_none() {
             self.clear_fault(Fault::RevocationPending);
         }
     }

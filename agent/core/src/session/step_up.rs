@@ -31,7 +31,7 @@ impl Session {
             return self.handle_rejected(key, generation, now);
         }
         self.now = now;
-        let grant = self.record.grant.as_ref().filter(|grant| grant.suspension.is_none());
+        let grant = self.record.grant.as_ref().filter(|_| self.suspension().is_none());
         let refreshable =
             grant.is_some_and(|grant| matches!(grant.credential, Credential::Refresh(_)));
         if grant.is_none() || !self.tokens.is_current(key, generation) {

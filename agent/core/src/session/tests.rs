@@ -1,6 +1,7 @@
 //! The session against scripted replies: no network, no clock, no sleeping.
 
 mod blocked;
+mod elsewhere;
 mod ending;
 mod endpoints;
 mod exchange;

@@ -156,7 +156,7 @@ impl Session {
     /// View and state without what is shown for a minute only.
     fn underlying(&self) -> (View<'_>, State) {
         let grant = self.record.grant.as_ref();
-        let suspension = grant.and_then(|grant| grant.suspension);
+        let suspension = self.suspension();
         if grant.is_some() && suspension.is_none() {
             // The grant stays, and somebody has to come all the same.
             for fault in [Fault::SignInStronger, Fault::OnlyTokenRefused] {
@@ -236,7 +236,7 @@ impl Session {
         GrantView {
             status: match grant {
                 None => GrantStatus::None,
-                Some(grant) if grant.suspension.is_some() => GrantStatus::Suspended,
+                Some(_) if self.suspension().is_some() => GrantStatus::Suspended,
                 Some(_) => GrantStatus::Held,
             },
             account: grant.map(|grant| &grant.account),

@@ -115,3 +115,26 @@ fn a_code_that_the_issuer_ends_early_is_replaced_at_once() {
     });
     assert_eq!(shown(&rig), "CODE-2");
 }
+
+#[test]
+fn an_approval_that_crosses_a_sign_out_is_revoked() {
+    let mut rig = Rig::fresh();
+    rig.answer(&json(200, CODE));
+    rig.pass(5);
+    rig.session.sign_out(rig.now);
+    rig.drain();
+    rig.answer(&tokens("anna", "rt-late"));
+    assert_eq!(rig.session.state(), State::Waiting);
+    assert_eq!(rig.kept().grant, None);
+    assert!(rig.body().contains("token=rt-late") && rig.sent[0].1.url.ends_with("/revoke"));
+
+    // A poll that had not left is not made.
+    let mut rig = Rig::fresh();
+    rig.answer(&json(200, CODE));
+    let due = rig.now.boot + Duration::from_secs(5);
+    rig.set_time(due);
+    rig.session.handle_timeout(rig.now);
+    rig.session.sign_out(rig.now);
+    rig.drain();
+    assert!(rig.sent.is_empty());
+}
