@@ -20,7 +20,7 @@ use crate::{
 use intake::{Handed, Intake};
 use person::Person;
 use signpost_core::{
-    delivery::{Action, Delivery, DeliveryConfig, DropReason},
+    delivery::{Action, Delivery, DeliveryConfig, DropReason, Dropped},
     fault::{Fault, Faults},
     http::Outcome,
     otlp::Signal,
@@ -263,12 +263,17 @@ impl Driver {
         }
     }
 
+    /// Counted, and told to the journal.
+    fn dropped(&mut self, dropped: Dropped) {
+        *self.drops.entry((dropped.signal, dropped.reason)).or_default() += dropped.records;
+        self.journal(Entry::Dropped(dropped));
+    }
+
     fn stored(&mut self, done: Done) {
         self.wear.count(done.written, self.now.boot);
         self.stocked(done.stock);
         for dropped in done.dropped {
-            *self.drops.entry((dropped.signal, dropped.reason)).or_default() += dropped.records;
-            self.journal(Entry::Dropped(dropped));
+            self.dropped(dropped);
         }
         match done.result {
             JobResult::Record(version, result) => {
@@ -277,6 +282,14 @@ impl Driver {
             // Fetched again at the next start.
             JobResult::Metadata(_) => {}
             JobResult::Appended(result) => {
+                if let Some((owner, lost)) =
+                    result.is_err().then(|| self.intake.unsaved()).flatten()
+                {
+                    for dropped in lost {
+                        self.intake.report(owner, reports::dropped(dropped, self.arrival()));
+                        self.dropped(dropped);
+                    }
+                }
                 for (caller, answer) in self.intake.appended(result) {
                     self.answer(caller, answer);
                 }

@@ -219,11 +219,13 @@ pub enum DropReason {
     Reset,
     /// The store with their key was replaced, or is another board's.
     StoreReplaced,
+    /// They came as volatile ones, and flash did not take them.
+    NotSaved,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::TooLarge,
         Self::RejectedByBackend,
@@ -234,6 +236,7 @@ impl DropReason {
         Self::OtherAccount,
         Self::Reset,
         Self::StoreReplaced,
+        Self::NotSaved,
     ];
 
     /// The name in reports and metrics.
@@ -250,6 +253,7 @@ impl DropReason {
             Self::OtherAccount => "other-account",
             Self::Reset => "reset",
             Self::StoreReplaced => "store-replaced",
+            Self::NotSaved => "not-saved",
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     records::Envelope,
 };
 use signpost_core::{
-    delivery::{Queue, Stream},
-    otlp::Signal,
+    delivery::{DropReason, Dropped, Queue, Stream},
+    otlp::{Signal, count_records},
     owner::OwnerId,
     time::Boot,
 };
@@ -45,8 +45,9 @@ pub(super) struct Intake {
     commit: Commit,
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Who waits for the append that is under way.
-    appending: Vec<Option<CallerId>>,
+    /// Who waits for the append that is under way, and whose records it carries.
+    appending: Vec<By>,
+    owner: OwnerId,
     /// What came until then is appended without further waiting.
     turn: Option<Boot>,
     /// Nobody comes any more.
@@ -55,12 +56,26 @@ pub(super) struct Intake {
 
 #[derive(Debug)]
 struct Waiting {
-    /// Nobody waits for what the agent itself has to report, or has been answered already.
-    caller: Option<CallerId>,
-    /// It is the agent's own.
-    own: bool,
+    by: By,
     queue: Queue,
     envelope: Envelope,
+}
+
+/// Who has handed a record over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A program that waits.
+    Waiting(CallerId),
+    /// A program that has been answered already; so many records of this signal.
+    Answered(Signal, u64),
+    /// The agent itself.
+    Agent,
+}
+
+impl By {
+    fn is_agent(self) -> bool {
+        self == Self::Agent
+    }
 }
 
 /// A record as a program hands it over.
@@ -79,6 +94,7 @@ impl Intake {
             waiting: VecDeque::new(),
             bytes: 0,
             appending: Vec::new(),
+            owner: OwnerId::DEVICE,
             turn: None,
             closing: false,
         }
@@ -96,9 +112,15 @@ impl Intake {
             Signal::Metrics => Stream::Metrics,
             Signal::Logs | Signal::Traces => Stream::Logs,
         };
-        let caller = (!volatile).then_some(caller);
+        let by = match volatile {
+            true => {
+                let records = count_records(&envelope.body).unwrap_or_default();
+                By::Answered(envelope.signal, records)
+            }
+            false => By::Waiting(caller),
+        };
         let queue = Queue { stream, owner };
-        self.waiting.push_back(Waiting { caller, own: false, queue, envelope });
+        self.waiting.push_back(Waiting { by, queue, envelope });
         volatile.then_some(Answer::Done)
     }
 
@@ -109,7 +131,7 @@ impl Intake {
         }
         self.bytes += envelope.body.len();
         let queue = Queue { stream: Stream::Events, owner };
-        self.waiting.push_back(Waiting { caller: None, own: true, queue, envelope });
+        self.waiting.push_back(Waiting { by: By::Agent, queue, envelope });
     }
 
     /// When the next group is to be appended, if nothing else happens.
@@ -145,7 +167,7 @@ impl Intake {
     pub(super) fn next_append(&mut self, now: Boot) -> Option<Job> {
         self.wake().filter(|due| *due <= now)?;
         let oldest = self.waiting.front()?;
-        let (queue, own) = (oldest.queue, oldest.own);
+        let (queue, is_agents) = (oldest.queue, oldest.by.is_agent());
         if self.turn.is_none_or(|turn| oldest.envelope.arrival.boot > turn) {
             self.turn = Some(now);
         }
@@ -154,9 +176,9 @@ impl Intake {
         for waiting in self.waiting.drain(..) {
             let length = waiting.envelope.body.len();
             let fits = group.is_empty() || bytes + length <= MAX_APPEND;
-            if (waiting.queue, waiting.own) == (queue, own) && fits {
+            if (waiting.queue, waiting.by.is_agent()) == (queue, is_agents) && fits {
                 bytes += length;
-                self.appending.push(waiting.caller);
+                self.appending.push(waiting.by);
                 group.push(waiting.envelope);
             } else {
                 rest.push_back(waiting);
@@ -164,7 +186,21 @@ impl Intake {
         }
         self.waiting = rest;
         self.bytes -= bytes;
-        Some(if own { Job::Report(queue, group) } else { Job::Append(queue, group) })
+        self.owner = queue.owner;
+        Some(if is_agents { Job::Report(queue, group) } else { Job::Append(queue, group) })
+    }
+
+    /// The append failed: what is lost of those who were answered before, and whose it was.
+    pub(super) fn unsaved(&self) -> Option<(OwnerId, Vec<Dropped>)> {
+        let mut lost: Vec<Dropped> = Vec::new();
+        for by in &self.appending {
+            let By::Answered(signal, records) = *by else { continue };
+            match lost.iter_mut().find(|dropped| dropped.signal == signal) {
+                Some(dropped) => dropped.records += records,
+                None => lost.push(Dropped { records, signal, reason: DropReason::NotSaved }),
+            }
+        }
+        (!lost.is_empty()).then_some((self.owner, lost))
     }
 
     /// The append ended: who is told what.
@@ -173,13 +209,14 @@ impl Intake {
         result: Result<(), StorageTrouble>,
     ) -> impl Iterator<Item = (CallerId, Answer)> + use<> {
         let callers = std::mem::take(&mut self.appending);
-        callers.into_iter().flatten().map(move |caller| {
+        callers.into_iter().filter_map(move |by| {
+            let By::Waiting(caller) = by else { return None };
             let answer = match result {
                 Ok(()) => Answer::Done,
                 Err(StorageTrouble::Full) => Answer::TryLater(LATER),
                 Err(StorageTrouble::Failed) => Answer::NotSaved,
             };
-            (caller, answer)
+            Some((caller, answer))
         })
     }
 

@@ -176,6 +176,7 @@ fn dropped(Dropped { records, signal, reason }: Dropped) {
         DropReason::OtherAccount => "somebody else signed in (telemetry.other_account)",
         DropReason::Reset => "the device was reset",
         DropReason::StoreReplaced => "the store with their key was replaced",
+        DropReason::NotSaved => "flash did not take what was answered before",
     };
     say!(warn, "dropped", "{records} {} records are given up: {why}", signal.name());
 }

@@ -120,3 +120,24 @@ fn who_signs_out_leaves_nothing_behind_that_waits() {
     assert_eq!(appends(&mut intake, 5), Some(1));
     assert!(!intake.has_of_others(OwnerId::DEVICE), "it is on its way");
 }
+
+#[test]
+fn invariant_4_what_was_answered_before_and_flash_refuses_is_counted() {
+    let mut intake = Intake::new(Commit::Each);
+    // Two log records, one request: resource, scope, records.
+    let body = b"\x0a\x06\x12\x04\x12\x00\x12\x00".to_vec();
+    for number in [1, 2] {
+        let mut volatile = Handed { volatile: true, ..handed(number, 0, 0) };
+        volatile.envelope.body.clone_from(&body);
+        intake.take(volatile, ANNA);
+    }
+    intake.take(handed(3, 0, 100), ANNA);
+    intake.report(ANNA, handed(4, 0, 100).envelope);
+    assert_eq!(appends(&mut intake, 0), Some(3));
+    let lost = Dropped { records: 4, signal: Signal::Logs, reason: DropReason::NotSaved };
+    assert_eq!(intake.unsaved(), Some((ANNA, vec![lost])));
+    let told: Vec<_> = intake.appended(Err(StorageTrouble::Failed)).collect();
+    assert!(matches!(told[..], [(CallerId(3), Answer::NotSaved)]), "who waited is told");
+    assert_eq!(appends(&mut intake, 30), Some(1));
+    assert_eq!(intake.unsaved(), None, "the agent's own is no promise to anybody");
+}
