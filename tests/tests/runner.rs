@@ -43,14 +43,16 @@ fn run(functions: &str) -> Output {
     run_part("probe", functions)
 }
 
-/// A copy of the script with the part `probe`, which needs `nothing`, and with these functions in place of its own.
+/// A copy of the script, and of what it reads, with the part `probe`, which needs `nothing`, and with these functions in place of its own.
 fn run_part(part: &str, functions: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("tests")).unwrap();
     fs::write(folder.path().join("Cargo.toml"), "rust-version = \"1.0\"\n").unwrap();
 
-    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("run");
-    let script = fs::read_to_string(original).unwrap();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir(folder.path().join("cross")).unwrap();
+    fs::copy(tests.join("../cross/toolchain"), folder.path().join("cross/toolchain")).unwrap();
+    let script = fs::read_to_string(tests.join("run")).unwrap();
     let entry = "\nif [[ ${1:-} == --inside ]]";
     assert!(script.contains("\nTABLE\n") && script.contains(entry), "the script was changed");
     let script = script
