@@ -33,6 +33,7 @@ use crate::shell::journal;
 use crate::shell::panels::broken;
 use crate::shell::run::{self, RunError};
 use crate::shell::sockets::Inherited;
+use crate::shell::supervisor::not_started;
 use exit::{Exit, Failure};
 
 /// Signs this device in without a browser, and speaks in its user's name from then on.
@@ -109,7 +110,7 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self, options: &Options) -> Result<Exit, Failure> {
         match self {
-            Self::Run => run_agent(options),
+            Self::Run => run_agent(options).inspect_err(|failure| not_started(&failure.text)),
             Self::Status(arguments) => status::run(options, &arguments),
             Self::Token(arguments) => token::run(options, &arguments),
             Self::Reload => reload::run(options),

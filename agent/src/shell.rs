@@ -16,6 +16,6 @@ pub mod run;
 mod runtime;
 pub mod sockets;
 mod storage;
-mod supervisor;
+pub(crate) mod supervisor;
 mod timer;
 mod vitals;

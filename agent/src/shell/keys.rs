@@ -2,6 +2,7 @@
 
 use super::files::{self, Unfit};
 use super::identity::{Identities, Unidentified};
+use super::storage::Remedy;
 use crate::config::{Config, KeySource};
 use rustix::rand::{GetRandomFlags, getrandom};
 use signpost_store::{Entropy, OuterKeys};
@@ -152,7 +153,7 @@ impl Places<'_> {
                 let path = self.key_file();
                 let credential = match self.credential(CREDENTIAL) {
                     Ok(key) => Some(key),
-                    Err(KeyError::NoCredentials { .. } | KeyError::Missing { .. }) => None,
+                    Err(KeyError::NoCredentials { .. }) => None,
                     Err(error) => return Err(error),
                 };
                 // With a credential, an older key file still opens what it has sealed.
@@ -170,9 +171,11 @@ impl Places<'_> {
 
     /// systemd checks who reads these.
     fn credential(&self, name: &str) -> Result<Key, KeyError> {
-        match &self.credentials {
-            Some(folder) => read(&folder.join(name), false),
-            None => Err(KeyError::NoCredentials { name: name.to_owned() }),
+        let none = || KeyError::NoCredentials { name: name.to_owned() };
+        let folder = self.credentials.as_ref().ok_or_else(none)?;
+        match read(&folder.join(name), false) {
+            Err(KeyError::Missing { .. }) => Err(none()),
+            read => read,
         }
     }
 
@@ -217,7 +220,7 @@ pub enum KeyError {
         /// Which.
         path: PathBuf,
     },
-    /// systemd passes no credentials.
+    /// systemd passes no credentials, or others.
     NoCredentials {
         /// The one that is wanted.
         name: String,
@@ -267,18 +270,37 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whether another try may go better than this one.
-    pub fn is_transient(&self) -> bool {
+    /// Who can mend it.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unreadable { .. } | Self::NotMade { .. } => true,
+            Self::Unreadable { error, .. } | Self::NotMade { error, .. }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Remedy::Rights
+            }
+            Self::Unreadable { .. } | Self::NotMade { .. } => Remedy::Later,
             // A driver may be late. Blank fuses stay blank.
-            Self::Unidentified { error, .. } => error.kind() != io::ErrorKind::InvalidData,
-            Self::Missing { .. }
+            Self::Unidentified { error, .. } if error.kind() != io::ErrorKind::InvalidData => {
+                Remedy::Later
+            }
+            Self::Unidentified { .. }
+            | Self::Missing { .. }
             | Self::NoCredentials { .. }
             | Self::Owner { .. }
             | Self::Mode { .. }
             | Self::Length { .. }
-            | Self::Entropy => false,
+            | Self::Entropy => Remedy::Configuration,
+        }
+    }
+}
+
+impl KeyError {
+    fn advice(&self) -> &'static str {
+        match self.remedy() {
+            Remedy::Rights => "hand it to the agent's user (chown signpost)",
+            Remedy::OneAgent | Remedy::Configuration | Remedy::Later => {
+                "check the disk, its room and its rights"
+            }
         }
     }
 }
@@ -293,7 +315,8 @@ impl fmt::Display for KeyError {
             }
             Self::NoCredentials { name } => write!(
                 f,
-                "no credential {name} was passed; add LoadCredentialEncrypted={name} to the unit"
+                "no credential {name} was passed; put it into /etc/credstore.encrypted \
+                 (systemd-creds encrypt), and LoadCredentialEncrypted={name} into the unit"
             ),
             Self::Owner { path, uid } => {
                 let path = path.display();
@@ -310,10 +333,12 @@ impl fmt::Display for KeyError {
                 path.display()
             ),
             Self::Unreadable { path, error } => {
-                write!(f, "cannot read {}: {error}; check the disk and its rights", path.display())
+                let advice = self.advice();
+                write!(f, "cannot read {}: {error}; {advice}", path.display())
             }
             Self::NotMade { path, error } => {
-                write!(f, "cannot make {}: {error}; check the disk and its rights", path.display())
+                let advice = self.advice();
+                write!(f, "cannot make {}: {error}; {advice}", path.display())
             }
             Self::Unidentified { path, error } => {
                 let path = path.display();
@@ -397,7 +422,8 @@ mod tests {
             files::replace(&path, &vec![1; length], false).unwrap();
             let wrong = board.auto(false).unwrap_err();
             assert!(matches!(wrong, KeyError::Length { .. }), "{wrong}");
-            assert!(!wrong.is_transient() && !wrong.to_string().contains('\n'), "{wrong}");
+            assert_eq!(wrong.remedy(), Remedy::Configuration);
+            assert!(!wrong.to_string().contains('\n'), "{wrong}");
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
@@ -417,9 +443,14 @@ mod tests {
     #[test]
     fn a_credential_that_is_not_passed_names_the_unit_line() {
         let tokens = Path::new("/var/lib/signpost/tokens.flash");
-        let places = Places { credentials: None, state: None, tokens };
-        let error = places.credential("vault.key").unwrap_err().to_string();
-        assert!(error.contains("LoadCredentialEncrypted=vault.key"), "{error}");
+        // systemd passes none, or others.
+        let others = tempfile::tempdir().unwrap();
+        for credentials in [None, Some(others.path().to_owned())] {
+            let places = Places { credentials, state: None, tokens };
+            let error = places.credential("vault.key").unwrap_err().to_string();
+            assert!(error.contains("LoadCredentialEncrypted=vault.key"), "{error}");
+            assert!(error.contains("/etc/credstore.encrypted"), "{error}");
+        }
     }
 
     #[test]

@@ -656,23 +656,21 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Http(_) => 78,
-            Self::Key(error) => {
-                if error.is_transient() {
-                    75
-                } else {
-                    78
-                }
-            }
-            Self::Store(trouble) => match trouble.remedy() {
-                Remedy::OneAgent => 69,
-                Remedy::Rights => 77,
-                Remedy::Configuration => 78,
-                Remedy::Later => 75,
-            },
+            Self::Key(error) => code_for(error.remedy()),
+            Self::Store(trouble) => code_for(trouble.remedy()),
             // Whatever has the address may go away.
             Self::Socket(_) => 75,
             Self::System(_) => 70,
         }
+    }
+}
+
+const fn code_for(remedy: Remedy) -> u8 {
+    match remedy {
+        Remedy::OneAgent => 69,
+        Remedy::Rights => 77,
+        Remedy::Configuration => 78,
+        Remedy::Later => 75,
     }
 }
 

@@ -15,7 +15,7 @@ use signpost_store::OpenError;
 use std::{
     collections::VecDeque,
     fmt, fs, io,
-    os::unix::fs::FileTypeExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -306,6 +306,23 @@ fn aside(path: &Path, number: u32) -> PathBuf {
     files::beside(path, &format!(".set-aside-{number}"))
 }
 
+/// Who has locked the file at `path` (`/proc/locks`, proc_locks(5)), as far as this user may know.
+fn holder(path: &Path) -> Option<String> {
+    let meta = fs::metadata(path).ok()?;
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    let node = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // Number, kind, ADVISORY, WRITE, process, node; some lines wait behind the one that has it.
+    let process = locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(4);
+        let process = words.next()?;
+        (words.next() == Some(node.as_str())).then_some(process)
+    })?;
+    let name = fs::read_to_string(format!("/proc/{process}/comm")).ok();
+    let name = name.map(|name| format!(" ({})", name.trim()));
+    Some(format!("{process}{}", name.unwrap_or_default()))
+}
+
 /// Why there are no stores to work on.
 #[derive(Debug)]
 pub enum StoreTrouble {
@@ -414,7 +431,12 @@ impl StoreTrouble {
 impl fmt::Display for StoreTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flash { path, error } => write!(f, "{}: {error}", path.display())?,
+            Self::Flash { path, error } => {
+                write!(f, "{}: {error}", path.display())?;
+                if let Some(holder) = holder(path).filter(|_| self.remedy() == Remedy::OneAgent) {
+                    write!(f, " {holder}")?;
+                }
+            }
             Self::Store { path, error } => write!(f, "{}: {error}", path.display())?,
             Self::File { path, error } => write!(f, "{}: {error}", path.display())?,
             Self::Identity { path, source, error } => {

@@ -5,6 +5,11 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 use signpost_core::time::Boot;
 use std::time::Duration;
 
+/// Has `systemctl status` say why the agent did not start, also while it waits for the next try.
+pub(crate) fn not_started(why: &str) {
+    let _ = notify(&[NotifyState::Status(why)]);
+}
+
 /// Talks to systemd; does nothing where it did not start us.
 #[derive(Debug)]
 pub(super) struct Supervisor {

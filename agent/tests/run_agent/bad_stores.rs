@@ -163,6 +163,33 @@ async fn a_read_only_file_ends_the_start_with_one_line() {
 }
 
 #[tokio::test]
+async fn a_key_file_of_somebody_else_ends_the_start_with_one_line() {
+    let servers = Servers::start().await;
+    let device = signed_in(&servers).await;
+    // As one of root's is to the agent's user.
+    set_mode(&device, "state/signpost.key", 0);
+    let (code, line) = refused(Unit::start_by(bound_by_permissions(), &device, &[])).await;
+    assert_eq!(code, Some(77), "{line}");
+    assert!(line.contains("signpost.key") && line.contains("chown signpost"), "{line}");
+    set_mode(&device, "state/signpost.key", 0o600);
+    assert_eq!(status(&device).await["grant"]["status"], "held");
+}
+
+#[tokio::test]
+async fn a_second_one_says_who_is_there_already() {
+    let servers = Servers::start().await;
+    let device = signed_in(&servers).await;
+    let first = Unit::start(&device, &[]);
+    first.tells("STATUS=online").await;
+    let (code, line) = refused(Unit::start(&device, &[])).await;
+    assert_eq!(code, Some(69), "{line}");
+    assert!(line.contains(&format!("process {} (signpost)", first.id())), "{line}");
+    assert_eq!(ask_running(&device).await["grant"]["status"], "held");
+    first.signal(Signal::TERM);
+    assert_eq!(first.end().await.0, Some(0));
+}
+
+#[tokio::test]
 async fn a_read_only_folder_with_its_stores_is_enough() {
     let servers = Servers::start().await;
     let device = signed_in(&servers).await;

@@ -68,8 +68,12 @@ impl Unit {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
@@ -145,4 +149,21 @@ async fn a_configuration_that_cannot_be_run_ends_with_78_and_one_line() {
     assert_eq!(code, Some(78), "{written}");
     let line = written.lines().last().unwrap();
     assert!(line.contains("network.ca_file") && line.contains("holds no certificate"), "{line}");
+}
+
+/// While it waits for the next start, `systemctl status` shows no line of the journal.
+#[tokio::test]
+async fn a_start_that_fails_tells_systemd_why() {
+    let servers = Servers::start().await;
+    let device = Device::new(&servers);
+    device.write("ca.pem", b"no certificate");
+    let unit = Unit::start(&device, &[]);
+    let told = unit.tells("STATUS=").await;
+    let (_, written) = unit.end().await;
+    let line = written.lines().last().unwrap();
+    assert_eq!(told.trim_end(), line.replace("signpost: ", "STATUS="));
+    device.edit("client_id = \"", "client_id = 5 # \"");
+    let unit = Unit::start(&device, &[]);
+    assert!(unit.tells("STATUS=").await.contains("issuer.client_id"));
+    assert_eq!(unit.end().await.0, Some(78));
 }
