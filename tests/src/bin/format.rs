@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for scripts")]
 
 use std::error::Error;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
@@ -78,11 +80,7 @@ fn as_first(state: &Path, machine: &Path) -> Done {
     drop((now, first));
     // Whose the store was, it stays.
     let meta = fs::metadata(&path)?;
-    std::os::unix::fs::chown(
-        &draft,
-        Some(std::os::unix::fs::MetadataExt::uid(&meta)),
-        Some(std::os::unix::fs::MetadataExt::gid(&meta)),
-    )?;
+    chown(&draft, Some(meta.uid()), Some(meta.gid()))?;
     fs::rename(&draft, &path)?;
     println!("as the first version kept it, without {}", left_out.join(", "));
     Ok(())
@@ -119,7 +117,7 @@ fn as_version(number: &str, file: &Path) -> Done {
     if changed == 0 {
         return Err(format!("{} holds no store", file.display()).into());
     }
-    fs::write(file, image)?;
+    fs::File::options().write(true).open(file)?.write_all(&image)?;
     println!("{changed} segments say that they are of format {version}");
     Ok(())
 }
