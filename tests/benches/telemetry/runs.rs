@@ -207,7 +207,7 @@ pub(crate) fn table(
         }
     }
     let held = match only {
-        None => held(program)?,
+        None | Some("held") => held(program)?,
         Some(_) => Vec::new(),
     };
     print(&rows, &held);

@@ -119,6 +119,13 @@ impl Home {
             return Err(failed("nobody is signed in"));
         }
         self.wait_until_ready()?;
+        // What came before the agent has heard of it would be the device's own.
+        let mut status = Command::new(&self.program);
+        status.args(["status", "--wait", "online", "--timeout", "60", "--config"]);
+        status.arg(self.path("signpost.toml")).stdout(Stdio::null()).stderr(Stdio::null());
+        if !status.status()?.success() {
+            return Err(failed("signed in, and not online"));
+        }
         Ok(agent)
     }
 
