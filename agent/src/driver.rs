@@ -269,6 +269,15 @@ impl Driver {
         self.journal(Entry::Dropped(dropped));
     }
 
+    /// What was answered before it was written, and is lost.
+    fn report_unsaved(&mut self) {
+        let Some((owner, lost)) = self.intake.unsaved() else { return };
+        for dropped in lost {
+            self.intake.report(owner, reports::dropped(dropped, self.arrival()));
+            self.dropped(dropped);
+        }
+    }
+
     fn stored(&mut self, done: Done) {
         self.wear.count(done.written, self.now.boot);
         self.stocked(done.stock);
@@ -282,13 +291,8 @@ impl Driver {
             // Fetched again at the next start.
             JobResult::Metadata(_) => {}
             JobResult::Appended(result) => {
-                if let Some((owner, lost)) =
-                    result.is_err().then(|| self.intake.unsaved()).flatten()
-                {
-                    for dropped in lost {
-                        self.intake.report(owner, reports::dropped(dropped, self.arrival()));
-                        self.dropped(dropped);
-                    }
+                if result.is_err() {
+                    self.report_unsaved();
                 }
                 for (caller, answer) in self.intake.appended(result) {
                     self.answer(caller, answer);

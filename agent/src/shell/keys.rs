@@ -292,9 +292,7 @@ impl KeyError {
             | Self::Entropy => Remedy::Configuration,
         }
     }
-}
 
-impl KeyError {
     fn advice(&self) -> &'static str {
         match self.remedy() {
             Remedy::Rights => "hand it to the agent's user (chown signpost)",

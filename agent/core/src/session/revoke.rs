@@ -105,13 +105,13 @@ impl Session {
             return;
         }
         let next = self.next_revocation().and_then(|next| self.record.revocations.get(next));
-        let Some(first) = next.cloned() else { return };
-        match first.endpoint.as_deref().or(endpoints.revocation.as_deref()) {
+        let Some(next) = next.cloned() else { return };
+        match next.endpoint.as_deref().or(endpoints.revocation.as_deref()) {
             Some(url) => {
-                self.post(Activity::Revoke, url, &[("token", first.token.expose())]);
+                self.post(Activity::Revoke, url, &[("token", next.token.expose())]);
             }
             // An issuer without such an endpoint cannot be told; its page for lost devices can.
-            None => self.first_revocation_done(Event::RevocationGivenUp),
+            None => self.revocation_done(Event::RevocationGivenUp),
         }
     }
 
@@ -131,20 +131,20 @@ impl Session {
             Outcome::Reply(_) | Outcome::NotSent(_) | Outcome::Lost(_) => None,
         };
         if let Some(event) = done {
-            self.first_revocation_done(event);
+            self.revocation_done(event);
             return;
         }
         self.revoke.not_before = self.now.boot + self.revoke.backoff.next(&mut self.rng);
         let next = self.next_revocation();
         let next = next.and_then(|next| self.record.revocations.get_mut(next));
-        let Some(first) = next else { return };
-        first.tries = first.tries.saturating_add(1);
-        if first.tries >= MAX_TRIES {
-            self.first_revocation_done(Event::RevocationGivenUp);
+        let Some(next) = next else { return };
+        next.tries = next.tries.saturating_add(1);
+        if next.tries >= MAX_TRIES {
+            self.revocation_done(Event::RevocationGivenUp);
         }
     }
 
-    fn first_revocation_done(&mut self, event: Event) {
+    fn revocation_done(&mut self, event: Event) {
         if let Some(next) = self.next_revocation() {
             self.record.revocations.remove(next);
         }
